@@ -39,7 +39,13 @@ where
             })
         });
         match done {
-            Some(done) => return shown(py, done),
+            Some(done) => {
+                if is_main {
+                    // Before anything is handed over: what an exception interrupts now would be lost, and a lease is given back.
+                    py.check_signals()?;
+                }
+                return shown(py, done);
+            }
             // An exception such as KeyboardInterrupt ends the wait. A command that was sent is done all the same.
             None => py.check_signals()?,
         }

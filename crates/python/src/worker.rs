@@ -155,11 +155,14 @@ impl Job {
     /// `quarantine` with a reason.
     #[pyo3(signature = (how, text, delay))]
     fn finish(&self, how: &str, text: Option<&str>, delay: f64) -> PyResult<()> {
-        let reason = text.unwrap_or_default().to_owned();
+        let (given, reason) = (self.0.get()?, text.unwrap_or_default().to_owned());
         let returned = match how {
             "complete" => match text.map(|result| json::document("result", result)).transpose() {
                 Ok(result) => Ok(result),
-                Err(refusal) => Err(WorkError::Quarantine(refusal.to_string())),
+                Err(refusal) => {
+                    tracing::error!(task = %given.lease.id(), %refusal, "the result of the work can't be recorded");
+                    Err(WorkError::RollBack(refusal.to_string()))
+                }
             },
             "ended" => Err(WorkError::Ended),
             "rollback" => Err(WorkError::RollBack(reason)),
@@ -168,7 +171,7 @@ impl Job {
             "quarantine" => Err(WorkError::Quarantine(reason)),
             other => return Err(PyValueError::new_err(format!("work does not end by `{other}`"))),
         };
-        if let Some(done) = self.0.get()?.done.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(done) = given.done.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // The worker waits for it, unless the process ends.
             let _ = done.send(returned);
         }

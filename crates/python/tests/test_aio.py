@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,25 @@ def test_a_cancelled_claim_keeps_no_task(url: str) -> None:
             assert task.lease is not None and task.lease.owner == "w"
 
     asyncio.run(claims())
+
+
+def test_a_lease_that_was_granted_as_its_coroutine_was_cancelled_is_released(url: str) -> None:
+    async def acquires() -> None:
+        async with await aio.open(url) as ledger:
+            for number in range(20):
+                await ledger.create(f"t{number}")
+                acquiring = asyncio.create_task(ledger.acquire(f"t{number}", owner="w", ttl=3600))
+                await asyncio.sleep(0)
+                # The answer comes while the loop is busy.
+                time.sleep(0.02)
+                acquiring.cancel()
+                await asyncio.gather(acquiring, return_exceptions=True)
+            deadline = time.monotonic() + 30
+            while [task async for task in ledger.list(state="running")]:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.05)
+
+    asyncio.run(acquires())
 
 
 def test_loss_and_cancel_are_heard(url: str) -> None:

@@ -180,6 +180,32 @@ def test_an_interrupted_claim_keeps_no_task(ledger: tenure.Ledger) -> None:
     assert task.lease is not None and task.lease.owner == "w2"
 
 
+def test_an_interrupted_acquire_keeps_no_lease(ledger: tenure.Ledger) -> None:
+    for number in range(20):
+        id = f"t{number}"
+        ledger.create(id)
+        lease = None
+        timer = threading.Timer(number / 10_000, os.kill, (os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            timer.start()
+            lease = ledger.acquire(id, owner="w", ttl=3600)
+            time.sleep(10)
+        timer.join()
+        if lease is not None:
+            lease.release("it came before the interrupt")
+    deadline = time.monotonic() + 30
+    while [*ledger.list(state="running")]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_wrong_end_is_refused_before_the_lease_is_taken(ledger: tenure.Ledger) -> None:
+    ledger.create("t")
+    with pytest.raises(tenure.InvalidInput, match="on_error"):
+        ledger.acquire("t", owner="w", on_error="explode")  # type: ignore[call-overload]
+    assert ledger.get("t").state == "planned"
+
+
 def test_logging_hears_what_the_library_says(ledger: tenure.Ledger, caplog: pytest.LogCaptureFixture) -> None:
     ledger.create("t")
     with caplog.at_level(logging.WARNING):

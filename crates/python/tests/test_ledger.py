@@ -7,6 +7,7 @@ import sys
 import threading
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +56,30 @@ def test_a_wrong_url_says_which_forms_there_are(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("TENURE_STORE", raising=False)
     with pytest.raises(tenure.InvalidInput, match="TENURE_STORE"):
         tenure.open()
+
+
+def test_arguments_of_another_type_are_refused_by_their_names(ledger: tenure.Ledger) -> None:
+    create: Any = ledger.create
+    wrong: dict[str, dict[str, Any]] = {
+        "not_before": {"not_before": "2026-01-01"},
+        "labels": {"labels": ["a"]},
+        "compensations": {"compensations": ["x"]},
+        "policy": {"policy": {"max_attempts": 3}},
+        "policy.backoff": {"backoff": 5},
+    }
+    for field, given in wrong.items():
+        with pytest.raises(tenure.InvalidInput) as refused:
+            create("t", **given)
+        assert refused.value.field == field
+    with pytest.raises(tenure.InvalidInput, match="memory:"):
+        tenure.open("sqlite::memory:")
+
+
+def test_a_path_is_that_of_a_file(tmp_path: Path) -> None:
+    with tenure.open(tmp_path / "tasks.db") as ledger:
+        ledger.create("t")
+    with tenure.open(f"sqlite://{tmp_path}/tasks.db", create=False) as ledger:
+        assert ledger.get("t").state == "planned"
 
 
 def test_what_is_not_given_comes_from_the_environment(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

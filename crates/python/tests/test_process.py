@@ -108,6 +108,7 @@ def test_a_fork_in_the_middle_of_each_kind_of_use_is_refused(url: str) -> None:
     ledger.create("t", queue="q")
     lease = ledger.acquire("t", owner="w")
     worker = tenure.Worker(ledger, "q")
+    worker.otherwise(print)
     recovery = tenure.Recovery(ledger)
     events = ledger.events()
     next(events)

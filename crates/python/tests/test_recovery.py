@@ -91,6 +91,24 @@ def test_watch_handles_what_becomes_stale_until_it_is_stopped(ledger: tenure.Led
     assert ledger.get("t").compensations[0].receipt == "done"
 
 
+def test_what_is_no_receipt_is_no_proof(tenure_ledger: tenure.Ledger, tenure_clock: ManualClock) -> None:
+    stale(tenure_ledger, tenure_clock, "a")
+    recovery = tenure.Recovery(tenure_ledger)
+
+    @recovery.on("rm", tries=1)
+    def remove(undo: tenure.UndoCall) -> object:
+        return object()
+
+    assert recovery.once().undone == 0
+    task = tenure_ledger.get("t")
+    assert task.cause == "undo_failed" and "receipt" in (task.compensations[0].last_error or "")
+
+
+def test_a_handler_is_tested_with_a_call_of_its_own() -> None:
+    undo = tenure.UndoCall("rm", "/tmp/x", tries=2)
+    assert (undo.kind, undo.target, undo.tries, undo.task) == ("rm", "/tmp/x", 2, "task")
+
+
 def test_a_kind_has_one_handler(tenure_ledger: tenure.Ledger) -> None:
     recovery = tenure.Recovery(tenure_ledger)
 

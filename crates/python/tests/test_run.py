@@ -73,11 +73,16 @@ def test_a_password_is_not_among_the_arguments(monkeypatch: pytest.MonkeyPatch) 
     assert "secret" not in " ".join(seen[0])
 
 
-def test_what_is_no_command_or_no_store_is_refused(tenure_ledger: tenure.Ledger) -> None:
+def test_what_is_no_command_or_no_store_is_refused(
+    tenure_ledger: tenure.Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(tenure.InvalidInput, match="command"):
         tenure.run("make test", store="sqlite:x.db")
     with pytest.raises(tenure.InvalidInput, match="store"):
         tenure.run(["true"], store=tenure_ledger)
+    monkeypatch.delenv("TENURE_STORE", raising=False)
+    with pytest.raises(tenure.InvalidInput, match="TENURE_STORE"):
+        tenure.run(["true"])
 
 
 def test_the_command_line_comes_with_the_package() -> None:

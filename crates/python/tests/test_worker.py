@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import tenure
+from tenure import aio
+
+
+def nothing(job: tenure.Job) -> None:
+    """The work of a test that needs none."""
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -200,16 +206,90 @@ def test_a_process_that_does_not_stop_is_killed_and_its_task_is_released(
 
 
 def test_processes_that_are_refused_are_not_started_again_and_again(ledger: tenure.Ledger) -> None:
+    worker = tenure.Worker(ledger, "no such queue")
+    worker.otherwise(print)
     with pytest.raises(tenure.InvalidInput) as refused:
-        tenure.Worker(ledger, "no such queue").run(processes=2)
+        worker.run(processes=2)
     assert refused.value.field == "queue"
 
 
 def test_a_worker_that_is_told_before_it_begins_does_not_begin(ledger: tenure.Ledger) -> None:
     ledger.create("t", queue="q")
     worker = tenure.Worker(ledger, "q")
+    worker.otherwise(print)
+    for processes in (None, 1):
+        worker.stop()
+        assert worker.run(processes=processes).claimed == 0
+    assert ledger.get("t").state == "planned"
+    assert worker.run(until_idle=True).completed == 1, "it was told once"
+    recovery = tenure.Recovery(ledger)
+    recovery.stop()
+    assert recovery.watch().tasks == 0
+
+
+def test_functions_that_would_not_be_run_are_refused(ledger: tenure.Ledger) -> None:
+    async def coroutine(job: tenure.Job) -> None: ...
+
+    def generator(job: tenure.Job) -> Iterator[None]:
+        yield
+
+    def plain(job: tenure.Job) -> None: ...
+
+    worker, asynchronous = tenure.Worker(ledger, "q"), aio.Worker(ledger, "q")  # type: ignore[arg-type]
+    wrong: list[tuple[str, Callable[[], object]]] = [
+        ("tenure.aio.Worker", lambda: worker.on("k")(coroutine)),
+        ("yield", lambda: worker.otherwise(generator)),
+        ("a function, not", lambda: worker.otherwise(None)),  # type: ignore[type-var]
+        ("@worker.on", lambda: worker.on(plain)),  # type: ignore[arg-type]
+        ("async def", lambda: asynchronous.on("k")(plain)),
+        ("no function", lambda: worker.run()),
+        ("tenure.aio.Recovery", lambda: tenure.Recovery(ledger).on("rm")(coroutine)),
+        ("async def", lambda: aio.Recovery(ledger).on("rm")(plain)),  # type: ignore[arg-type]
+    ]
+    for words, use in wrong:
+        with pytest.raises(tenure.InvalidInput, match=words):
+            use()
+    worker.otherwise(plain)
+    with pytest.raises(tenure.InvalidInput, match="already"):
+        worker.otherwise(plain)
+
+
+def test_a_worker_runs_once_at_a_time(ledger: tenure.Ledger) -> None:
+    worker = tenure.Worker(ledger, "q")
+    worker.otherwise(nothing)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    until(lambda: worker._running is not None)
+    with pytest.raises(tenure.InvalidInput, match="runs already"):
+        worker.run()
     worker.stop()
-    assert worker.run().completed == 0
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_ctrl_c_ends_a_loop_around_what_ends_by_itself(ledger: tenure.Ledger) -> None:
+    worker, recovery = tenure.Worker(ledger, "q"), tenure.Recovery(ledger)
+    worker.otherwise(nothing)
+    for run in (lambda: worker.run(until_idle=True), recovery.once):
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            while True:
+                run()
+
+
+def test_processes_that_can_not_begin_are_not_started_again_and_again(tmp_path: Path, url: str) -> None:
+    unguarded = tmp_path / "unguarded.py"
+    unguarded.write_text(PROGRAM.replace('if __name__ == "__main__":', "if True:"))
+    ended = subprocess.run([sys.executable, str(unguarded), url, "2"], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1 and "if __name__ == '__main__':" in ended.stderr
+    with tenure.open(url) as ledger:
+        worker = tenure.Worker(ledger, "q")
+
+        @worker.otherwise
+        def inner(job: tenure.Job) -> None: ...
+
+        with pytest.raises(tenure.InvalidInput, match="top of a module"):
+            worker.run(processes=1)
 
 
 def test_words_that_no_record_can_hold_do_not_end_a_worker(ledger: tenure.Ledger) -> None:
@@ -226,8 +306,10 @@ def test_words_that_no_record_can_hold_do_not_end_a_worker(ledger: tenure.Ledger
 
 
 def test_processes_need_a_store_that_they_can_reach(tenure_ledger: tenure.Ledger) -> None:
+    worker = tenure.Worker(tenure_ledger, "q")
+    worker.otherwise(print)
     with pytest.raises(tenure.InvalidInput, match="file"):
-        tenure.Worker(tenure_ledger, "q").run(processes=2)
+        worker.run(processes=2)
 
 
 @pytest.mark.parametrize("wrong", [0, -1, True, 1.5])

@@ -47,7 +47,8 @@ def value_text(value: object, field: str) -> str:
     try:
         return _checked(_encode(value))
     except (TypeError, ValueError, RecursionError) as error:
-        raise _errors.invalid(field, f"must be JSON: {error}") from error
+        told = "it contains itself, or is too deep" if isinstance(error, RecursionError) else error
+        raise _errors.invalid(field, f"must be JSON: {told}") from error
 
 
 def _checked(text: str) -> str:
@@ -78,14 +79,19 @@ def value_of(text: str) -> Any:
     return json.loads(text)
 
 
-def instant_text(at: datetime, field: str) -> str:
+def instant_text(at: object, field: str) -> str:
     """An instant for the ledger. One without an offset is refused: nobody could tell which instant it is."""
+    if not isinstance(at, datetime):
+        raise _errors.invalid(field, f"a datetime with an offset from UTC, not {type(at).__name__}")
     if at.utcoffset() is None:
         raise _errors.invalid(
             field, f"needs an offset from UTC: {at.isoformat()} may be any of 24 hours; "
             "use `datetime.now(timezone.utc)` or `.astimezone()`"
         )
-    return at.astimezone(timezone.utc).isoformat(timespec="microseconds")
+    try:
+        return at.astimezone(timezone.utc).isoformat(timespec="microseconds")
+    except OverflowError as error:
+        raise _errors.invalid(field, "an instant of the years 1 to 9999 in UTC") from error
 
 
 def instant_of(text: str) -> datetime:
@@ -100,8 +106,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def micros_of(at: datetime, field: str) -> int:
     """The microseconds since 1970 of an instant with an offset."""
-    if at.utcoffset() is None:
-        instant_text(at, field)
+    instant_text(at, field)
     return (at - _EPOCH) // _MICROSECOND
 
 

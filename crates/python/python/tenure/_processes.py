@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ._errors import Refused, TenureError, invalid
 from ._ledger import Ledger, open
 from ._records import Task
-from ._worker import WorkerReport, stopping_by_signals
+from ._worker import COUNTS, WorkerReport, stopping_by_signals
 
 if TYPE_CHECKING:
     from ._worker import Worker
@@ -24,9 +25,6 @@ _log = logging.getLogger("tenure.worker")
 
 #: The pause before a process that died is replaced: one that dies at once must not be replaced at once, again and again.
 _REST = 1.0
-
-_COUNTS = ("claimed", "completed", "rolled_back", "released", "failed", "quarantined", "lost", "unrecorded")
-
 
 class _Child:
     """A process with a worker for one task at a time, under an owner of its own."""
@@ -39,18 +37,24 @@ class _Child:
         self.process: SpawnProcess = context.Process(
             target=_work, args=(spec, self.owner, writing), name=f"tenure-worker-{number}"
         )
-        self.process.start()
-        writing.close()
-
-    def said(self) -> dict[str, int] | Refused | None:
-        """What it said at its end: what it did, or why it could not begin. Nothing if it died."""
         try:
-            said: dict[str, int] | Refused | None = self.reading.recv() if self.reading.poll() else None
-            return said
-        except EOFError:
-            return None
+            self.process.start()
+        except (AttributeError, TypeError, pickle.PicklingError) as error:
+            raise invalid("function", f"must be at the top of a module, so that a process finds it: {error}") from error
         finally:
-            self.reading.close()
+            writing.close()
+
+    def said(self) -> tuple[bool, dict[str, int] | Refused | None]:
+        """Whether it began, and what it said at its end: what it did, or why it was refused. Nothing if it died."""
+        has_begun, end = False, None
+        try:
+            while self.reading.poll():
+                said: dict[str, int] | Refused | None = self.reading.recv()
+                has_begun, end = True, said
+        except EOFError:
+            pass
+        self.reading.close()
+        return has_begun, end
 
     def signal(self, number: int) -> None:
         pid = self.process.pid
@@ -84,7 +88,7 @@ def run_processes(worker: Worker, count: int, until_idle: bool, signals: bool) -
     fleet = _Fleet(_Spec(worker, until_idle), worker._ledger, worker._grace)
     worker._stop_processes = fleet.stop
     try:
-        with stopping_by_signals(fleet.stop, signals):
+        with stopping_by_signals(fleet.stop, signals, again=until_idle):
             fleet.start(count)
             return fleet.run()
     finally:
@@ -101,7 +105,7 @@ class _Fleet:
         self._ledger = ledger
         self._grace = grace
         self._children: list[_Child] = []
-        self._total: dict[str, int] = {name: 0 for name in _COUNTS}
+        self._total: dict[str, int] = {name: 0 for name in COUNTS}
         self._stopped_at: float | None = None
         self._refused: Refused | None = None
 
@@ -151,7 +155,16 @@ class _Fleet:
     def _end_of(self, child: _Child, was_killed: bool) -> bool:
         """Counts what a process did. If it died, ends what it held. Returns whether it died."""
         child.process.join()
-        said = child.said()
+        has_begun, said = child.said()
+        if not has_begun and not was_killed and self._stopped_at is None:
+            # Every other one would end like that, too.
+            self._refused = invalid(
+                "processes",
+                f"one ended with the status {child.process.exitcode} before it began; what starts the worker must be under "
+                "`if __name__ == '__main__':`, because each process imports the module",
+            )
+            self.stop()
+            return False
         if isinstance(said, Refused):
             # Every other process would be refused, too.
             self._refused = said
@@ -211,9 +224,11 @@ def _work(spec: _Spec, owner: str, writing: Connection) -> None:
         worker = Worker(ledger, spec.queue, owner=owner, at_once=1, **options)
         functions: dict[str, Callable[[Any], Any]] = spec.by_kind
         worker._by_kind, worker._otherwise = functions, spec.otherwise
+        # It has begun.
+        writing.send(None)
         try:
             report = worker.run(until_idle=spec.until_idle)
         except Refused as refused:
             writing.send(refused)
         else:
-            writing.send({name: getattr(report, name) for name in _COUNTS})
+            writing.send({name: getattr(report, name) for name in COUNTS})

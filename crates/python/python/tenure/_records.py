@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Generic, NoReturn, TypeVar, overload
 
+from ._errors import invalid
 from ._json import Duration, duration_of, instant_of, length_text
 
 T = TypeVar("T")
@@ -271,12 +272,19 @@ class Policy(Record):
         others = {"max_attempts": max_attempts, "on_lapse": on_lapse, "when_spent": when_spent}
         given.update((name, value) for name, value in others.items() if value is not None)
         if backoff is not None:
-            given["backoff"] = backoff.to_dict()
+            given["backoff"] = expect(backoff, Backoff, "policy.backoff").to_dict()
         return cls._of(given)
 
     def with_changes(self, other: Policy) -> Policy:
         """This policy, and over it what the other one says."""
-        return Policy._of({**self._fields, **other._fields})
+        return Policy._of({**self._fields, **expect(other, Policy, "policy")._fields})
+
+
+def expect(record: object, kind: type[R], field: str) -> R:
+    """The record, if it is one of that kind."""
+    if not isinstance(record, kind):
+        raise invalid(field, f"a tenure.{kind.__name__}(…)")
+    return record
 
 
 class Compensation(Record):
@@ -664,10 +672,37 @@ class RecoveryReport(Record):
 
 
 class UndoCall(Record):
-    """One effect to undo, as a handler gets it."""
+    """One effect to undo, as a handler gets it. A test of a handler makes one of the kind and the target."""
 
     __slots__ = ()
     _shown = ("kind", "target", "task", "seq")
+
+    def __new__(
+        cls,
+        kind: str,
+        target: str,
+        *,
+        task: str = "task",
+        seq: int = 1,
+        namespace: str = "default",
+        key: str = "key",
+        reason: str | None = None,
+        epoch: int = 1,
+        tries: int = 0,
+    ) -> UndoCall:
+        return cls._of(
+            {
+                "kind": kind,
+                "target": target,
+                "task": task,
+                "seq": seq,
+                "namespace": namespace,
+                "key": key,
+                "reason": reason,
+                "epoch": epoch,
+                "tries": tries,
+            }
+        )
 
     key = _text("key", "The idempotency key: the same for each try of this undo, in any process.")
     namespace = _text("namespace", "The namespace of the task.")

@@ -14,7 +14,7 @@ from ._ledger import Ledger
 from ._lease import reason_of, recordable, words_of
 from ._records import PlannedTask, RecoveredTask, RecoveryReport, UndoCall
 from ._waiting import call
-from ._worker import at_once_of, stopping_by_signals
+from ._worker import at_once_of, check_function, check_kind, stopping_by_signals
 
 _log = logging.getLogger("tenure.recovery")
 
@@ -22,8 +22,17 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 def receipt_of(returned: object) -> str:
-    """What a handler returned, as a receipt."""
-    return "done" if returned is None else recordable(str(returned))
+    """What a handler returned, as a receipt. Anything but a text is a mistake, and no proof."""
+    if returned is None:
+        return "done"
+    if not isinstance(returned, str):
+        raise TypeError(f"a handler returns a receipt, which is a text, or None; this one returned {type(returned).__name__}")
+    return recordable(returned)
+
+
+def nothing_handled() -> RecoveryReport:
+    """The report of recovery that was told to stop before it began."""
+    return RecoveryReport.from_json('{"tended":0,"undone":0,"outcomes":{}}')
 
 
 class GiveUp(Exception):
@@ -32,6 +41,8 @@ class GiveUp(Exception):
 
 class Handlers:
     """The handlers and settings of recovery, whether they block or are coroutines."""
+
+    _are_coroutines = False
 
     def __init__(
         self,
@@ -55,24 +66,28 @@ class Handlers:
         self._on_recovered = on_recovered
         self._handlers: dict[str, tuple[Callable[[UndoCall], Any], int, float]] = {}
         self._running: _native.Recovery | None = None
+        self._is_stopped = False
 
     def on(self, kind: str, *, tries: int = 5, timeout: Duration = 60) -> Callable[[Handler], Handler]:
         """A decorator: the function undoes effects of that kind, and returns a receipt.
 
         One that takes longer than ``timeout`` counts as failed. After ``tries`` failures the task is parked for a person.
         """
-        seconds = seconds_of(timeout, "timeout")
+        check_kind(kind, "@recovery.on('remove-worktree')")
+        seconds, most = seconds_of(timeout, "timeout"), at_once_of(tries, "tries")
 
         def register(function: Handler) -> Handler:
+            check_function(function, self._are_coroutines, "Recovery")
             if kind in self._handlers:
                 raise invalid("kind", f"there is a handler for {kind} already")
-            self._handlers[kind] = (function, at_once_of(tries, "tries"), seconds)
+            self._handlers[kind] = (function, most, seconds)
             return function
 
         return register
 
     def stop(self) -> None:
         """Tells it to stop. It returns at once; ``watch`` returns when running undos have ended, or after the grace."""
+        self._is_stopped = True
         if self._running is not None:
             self._running.stop()
 
@@ -87,6 +102,17 @@ class Handlers:
             handler_wait=self._handler_wait,
             grace=self._grace,
         )
+
+    def _begin(self, watch: bool) -> _native.Recovery | None:
+        """Starts it, unless it was told to stop before."""
+        if self._running is not None:
+            raise invalid("recovery", "it runs already; make another one")
+        if self._is_stopped:
+            self._is_stopped = False
+            return None
+        running = self._running = self._prepared()
+        running.start(watch)
+        return running
 
     def _tell(self, task: RecoveredTask) -> None:
         if self._on_recovered is None:
@@ -147,7 +173,7 @@ class Recovery(Handlers):
         return tuple(PlannedTask._of(fields) for fields in value_of(call(self._prepared().plan)))
 
     def once(self) -> RecoveryReport:
-        """Handles everything that is due now, and returns when that is done."""
+        """Handles everything that is due now, and returns when that is done. SIGTERM and SIGINT stop it, and come again then."""
         return self._run(watch=False, signals=True)
 
     def watch(self, *, signals: bool = True) -> RecoveryReport:
@@ -155,15 +181,15 @@ class Recovery(Handlers):
         return self._run(watch=True, signals=signals)
 
     def _run(self, watch: bool, signals: bool) -> RecoveryReport:
-        running = self._prepared()
-        self._running = running
+        running = self._begin(watch)
+        if running is None:
+            return nothing_handled()
         threads = [
             threading.Thread(target=self._work, args=(running,), name=f"tenure-undo-{number}")
             for number in range(self._at_once)
         ]
-        running.start(watch)
         try:
-            with stopping_by_signals(running.stop, signals):
+            with stopping_by_signals(running.stop, signals, again=not watch):
                 for thread in threads:
                     thread.start()
                 return RecoveryReport.from_json(call(running.wait))
@@ -172,7 +198,7 @@ class Recovery(Handlers):
             for thread in threads:
                 if thread.ident is not None:
                     thread.join()
-            self._running = None
+            self._running, self._is_stopped = None, False
 
     def _work(self, running: _native.Recovery) -> None:
         while (told := call(running.next)) is not None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from ._errors import invalid
 from ._json import Duration, Json, OptionalJson, Unset, instant_text, length_text, text_of
 from ._records import Compensation, Policy, Task
 
@@ -36,15 +37,33 @@ def _value(request: Request, name: str, value: OptionalJson) -> None:
         request[name] = value
 
 
-def _undo(compensation: Compensation | None) -> dict[str, Any] | None:
+def _undo(compensation: object, field: str) -> dict[str, Any] | None:
     if compensation is None:
         return None
+    if not isinstance(compensation, Compensation):
+        raise invalid(field, "a tenure.Compensation(kind, target)")
     fields = compensation.to_dict()
     return {name: fields[name] for name in ("kind", "target", "reason") if fields.get(name) is not None}
 
 
 def _waivers(waive: Mapping[int, str] | None) -> list[dict[str, Any]] | None:
-    return None if waive is None else [{"seq": seq, "reason": reason} for seq, reason in waive.items()]
+    if waive is None:
+        return None
+    return [{"seq": seq, "reason": reason} for seq, reason in _mapping(waive, "waive").items()]
+
+
+def _mapping(value: object, field: str) -> dict[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise invalid(field, f"a mapping, such as a dict, not {type(value).__name__}")
+    mapping: Mapping[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
+    return dict(mapping)
+
+
+def _list(given: object) -> list[dict[str, Any] | None]:
+    if not isinstance(given, Iterable):
+        raise invalid("compensations", "a list of tenure.Compensation(kind, target)")
+    values: Iterable[Any] = given  # pyright: ignore[reportUnknownVariableType]
+    return [_undo(one, "compensations") for one in values]
 
 
 def text(request: Request, actor: str | None, request_id: str | None) -> str:
@@ -73,18 +92,18 @@ def create(
         "saga_id": saga_id,
         "queue": queue,
         "kind": kind,
-        "labels": None if labels is None else dict(labels),
+        "labels": None if labels is None else _mapping(labels, "labels"),
         "payload": payload,
         "priority": priority,
         "not_before": None if not_before is None else instant_text(not_before, "not_before"),
         "policy": None if policy is None else policy.to_dict(),
-        "compensations": None if compensations is None else [_undo(one) for one in compensations],
+        "compensations": None if compensations is None else _list(compensations),
     }
     return _given("create", members)
 
 
 def put(record: Task | Mapping[str, Json]) -> Request:
-    members = record.to_dict() if isinstance(record, Task) else dict(record)
+    members = record.to_dict() if isinstance(record, Task) else _mapping(record, "record")
     return {"verb": "put", **members}
 
 
@@ -153,7 +172,7 @@ def complete(
 def fail(
     id: str, owner: str | None, epoch: int | None, reason: str, compensation: Compensation | None
 ) -> Request:
-    members = {"task": id, "owner": owner, "epoch": epoch, "reason": reason, "compensation": _undo(compensation)}
+    members = {"task": id, "owner": owner, "epoch": epoch, "reason": reason, "compensation": _undo(compensation, "compensation")}
     return _given("fail", members)
 
 

@@ -26,7 +26,7 @@ class RunResult:
     def __init__(self, args: Sequence[str], returncode: int, stdout: bytes | None, stderr: bytes | None) -> None:
         #: The command.
         self.args = tuple(args)
-        #: The command's status; 128 and the number of the signal that ended it; 75, 79 and so on as ``tenure run --help`` says.
+        #: The command's own status; 128 and the number of the signal that ended it; 75, 79 and so on as ``tenure run --help`` says.
         self.returncode = returncode
         #: What it wrote, if it was captured.
         self.stdout = stdout
@@ -35,12 +35,12 @@ class RunResult:
 
     @property
     def not_acquired(self) -> bool:
-        """Whether the lease could not be acquired, so that the command was not run."""
+        """Whether the status is 75: the lease could not be acquired, so that the command was not run. A command's own 75 looks the same."""
         return self.returncode == _NOT_ACQUIRED
 
     @property
     def lost(self) -> bool:
-        """Whether the lease was lost, so that the command was stopped."""
+        """Whether the status is 79: the lease was lost, so that the command was stopped. A command's own 79 looks the same."""
         return self.returncode == _LOST
 
     def check_returncode(self) -> None:
@@ -129,10 +129,12 @@ def _place(store: Ledger | str | None, namespace: str | None) -> dict[str, str]:
         namespace, token = namespace or ledger.namespace, ledger._token
     else:
         url = store if store is not None else os.environ.get("TENURE_STORE")
-    if url is not None and url.startswith("memory:"):
+    if url is None:
+        raise invalid("store", "give a ledger or the URL of a store, such as sqlite:tasks.db, or set TENURE_STORE")
+    if url.startswith("memory:"):
         raise invalid("store", "a command can't reach a ledger in the memory of this process; use a file")
     # The program is started in another folder, perhaps.
-    place = {"TENURE_STORE": None if url is None else absolute(url), "TENURE_NAMESPACE": namespace, "TENURE_TOKEN": token}
+    place = {"TENURE_STORE": absolute(url), "TENURE_NAMESPACE": namespace, "TENURE_TOKEN": token}
     return {name: value for name, value in place.items() if value is not None}
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
@@ -90,6 +91,9 @@ class Job:
         return f"<Job {self.id!r}>"
 
 
+COUNTS = ("claimed", "completed", "rolled_back", "released", "failed", "quarantined", "lost", "unrecorded")
+
+
 class WorkerReport:
     """How many tasks a worker claimed, and how they ended."""
 
@@ -125,8 +129,30 @@ class WorkerReport:
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+def check_kind(kind: object, example: str) -> None:
+    """Refuses what is no kind, such as the function of a decorator without its parentheses."""
+    if not isinstance(kind, str) or not kind:
+        raise invalid("kind", f"a text, as in `{example}`")
+
+
+def check_function(function: object, are_coroutines: bool, name: str) -> None:
+    """Refuses a function of the other sort: it would not be run, or not be stopped."""
+    if not callable(function):
+        raise invalid("function", f"a function, not {type(function).__name__}")
+    is_coroutine = iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))
+    if isasyncgenfunction(function) or isgeneratorfunction(function):
+        raise invalid("function", "it has a `yield`, so that calling it would not run it; return its result")
+    if is_coroutine and not are_coroutines:
+        raise invalid("function", f"it is a coroutine function; give it to `tenure.aio.{name}`")
+    if are_coroutines and not is_coroutine:
+        raise invalid("function", f"it must be `async def`; a function that blocks is for `tenure.{name}`")
+
+
 class Functions:
     """The functions of a worker, by the kind of task."""
+
+    #: Whether the functions are coroutine functions.
+    _are_coroutines = False
 
     def __init__(self) -> None:
         self._by_kind: dict[str, Callable[[Any], Any]] = {}
@@ -134,8 +160,10 @@ class Functions:
 
     def on(self, kind: str) -> Callable[[Function], Function]:
         """A decorator: the function works on tasks of that kind. What it returns is the task's result."""
+        check_kind(kind, "@worker.on('build')")
 
         def register(function: Function) -> Function:
+            check_function(function, self._are_coroutines, "Worker")
             if kind in self._by_kind:
                 raise invalid("kind", f"there is a function for {kind} already")
             self._by_kind[kind] = function
@@ -145,8 +173,15 @@ class Functions:
 
     def otherwise(self, function: Function) -> Function:
         """A decorator: the function works on tasks of all other kinds. Without one these are parked for a person."""
+        check_function(function, self._are_coroutines, "Worker")
+        if self._otherwise is not None:
+            raise invalid("function", "there is one for all other kinds already")
         self._otherwise = function
         return function
+
+    def _check_functions(self) -> None:
+        if not self._by_kind and self._otherwise is None:
+            raise invalid("worker", "it has no function: it would park every task of the queue; register one with `on` or `otherwise`")
 
     def _of(self, task: Task) -> Callable[[Any], Any]:
         function = self._by_kind.get(task.kind, self._otherwise)
@@ -216,20 +251,28 @@ class Worker(Functions):
         With ``processes`` each function runs in one of that many processes. They are started by ``spawn``, so this module is imported again
         in each, and the functions must be at its top. A process that dies is replaced, and its task is rolled back at once.
         """
+        self._check_functions()
+        if self._running is not None or self._stop_processes is not None:
+            raise invalid("run", "this worker runs already; make another one")
+        if self._stopped_at is not None:
+            # It was told before it began.
+            self._stopped_at = None
+            return nothing_done()
         if processes is not None:
             from ._processes import run_processes
 
-            return run_processes(self, at_once_of(processes, "processes"), until_idle, signals)
+            count = at_once_of(processes, "processes")
+            try:
+                return run_processes(self, count, until_idle, signals)
+            finally:
+                self._stopped_at = None
         running = self._start(until_idle)
         threads = [
             threading.Thread(target=self._work, args=(running,), name=f"tenure-worker-{number}")
             for number in range(self._at_once)
         ]
         try:
-            with stopping_by_signals(self.stop, signals):
-                if self._stopped_at is not None:
-                    # It was told before it began.
-                    running.stop()
+            with stopping_by_signals(self.stop, signals, again=until_idle):
                 for thread in threads:
                     thread.start()
                 return WorkerReport(call(running.wait))
@@ -271,6 +314,11 @@ class Worker(Functions):
         except BaseException as error:
             # A thread has nobody to raise it to; the task says it.
             finish_by(native, lease, error)
+
+
+def nothing_done() -> WorkerReport:
+    """The report of a worker that was told to stop before it began."""
+    return WorkerReport(dict.fromkeys(COUNTS, 0))
 
 
 def at_once_of(count: object, field: str = "at_once") -> int:
@@ -317,13 +365,19 @@ def finish_by(native: _native.Job, lease: Endable, error: BaseException) -> None
 
 
 @contextmanager
-def stopping_by_signals(stop: Callable[[], object], wanted: bool) -> Generator[None, None, None]:
-    """Calls ``stop`` on SIGTERM and SIGINT, if this is the main thread: only there Python handles signals."""
+def stopping_by_signals(stop: Callable[[], object], wanted: bool, *, again: bool) -> Generator[None, None, None]:
+    """Calls ``stop`` on SIGTERM and SIGINT, if this is the main thread: only there Python handles signals.
+
+    What would have ended by itself, ``again``, was interrupted: the signal comes again when it has stopped. So a loop around it ends, too.
+    """
     if not wanted or threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def told(_number: int, _frame: FrameType | None) -> None:
+    came: list[int] = []
+
+    def told(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
         stop()
 
     before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -333,5 +387,7 @@ def stopping_by_signals(stop: Callable[[], object], wanted: bool) -> Generator[N
         for number, handler in before.items():
             # None: it was not set by Python, and can't be set back by it.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if came and again:
+            signal.raise_signal(came[0])
 
 

@@ -23,6 +23,12 @@ Leaving = Literal["rollback", "fail", "release", "quarantine", "leave"]
 _REASON_BYTES_MAX = 4096
 
 
+def check_leaving(on_error: str) -> None:
+    """Comes before the lease is asked for: nothing may fail when it is granted."""
+    if on_error not in ("rollback", "fail", "release", "quarantine", "leave"):
+        raise invalid("on_error", "one of rollback, fail, release, quarantine, leave")
+
+
 class KeptLease:
     """A lease that a thread of the native module renews: it needs no interpreter lock, so no Python code can delay it.
 
@@ -31,12 +37,10 @@ class KeptLease:
 
     When the lease is lost, stop: somebody else may have the task. The next call raises ``LeaseLost``; ``lost`` tells it at any time; and
     ``wait_for_stop`` and ``on_stop`` tell it as it happens. When somebody asks for a cancel, ``progress``, ``checkpoint``, ``undo_with`` and
-    ``check`` raise ``CancelAsked``.
+    ``check`` raise ``CancelAsked``; the lease hears of that at its next renewal, a third of its length at the latest, or by its next progress.
     """
 
     def __init__(self, native: _native.Lease, on_error: Leaving = "rollback") -> None:
-        if on_error not in ("rollback", "fail", "release", "quarantine", "leave"):
-            raise invalid("on_error", "one of rollback, fail, release, quarantine, leave")
         self._native = native
         self._on_error = on_error
         self._task = Task.from_json(native.task)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, overload
 from .. import _logs, _native, _requests
 from .._errors import Corrupt, NotFound, TenureError, exception_of, invalid
 from .._json import UNSET, Duration, Json, OptionalJson, instant_at, instant_text, seconds_of, text_of, value_of
-from ._lease import KeptLease, Leaving
+from ._lease import KeptLease, Leaving, check_leaving
 from .._records import (
     Backoff,
     Compensation,
@@ -29,6 +29,7 @@ from .._records import (
     Token,
     VerifyReport,
     Why,
+    expect,
     records,
 )
 from ._waiting import call
@@ -43,7 +44,7 @@ _PAGE = 100
 
 
 async def open(
-    url: str | None = None,
+    url: str | os.PathLike[str] | None = None,
     *,
     namespace: str | None = None,
     as_: str | None = None,
@@ -53,16 +54,20 @@ async def open(
 ) -> Ledger:
     """Opens a store.
 
-    ``url`` is ``sqlite:tasks.db``, ``postgres://user@host/database``, ``http://server:7117`` or ``memory:``. What is not given comes from the
+    ``url`` is ``sqlite:tasks.db``, ``postgres://user@host/database``, ``http://server:7117`` or ``memory:``; a ``Path`` is that of a file. What is not given comes from the
     environment, as for the command line: ``TENURE_STORE``, ``TENURE_NAMESPACE``, ``TENURE_TOKEN`` or ``TENURE_TOKEN_FILE``.
 
     ``as_`` is who gives the commands; by default it is the owner of the lease. With ``create=False`` a store that does not exist is an error.
     ``clock`` is for tests: see ``tenure.testing``; with one, backoffs have no jitter. A ledger belongs to an event loop. Close it, or use it in a ``async with`` block.
     """
+    if isinstance(url, os.PathLike):
+        url = f"sqlite:{os.fspath(url)}"
     url = url if url is not None else os.environ.get("TENURE_STORE")
-    if url is None:
+    if not isinstance(url, str):
         raise invalid("url", "give the URL of a store, such as sqlite:tasks.db, or set TENURE_STORE")
     url = absolute(url)
+    if clock is not None and not hasattr(clock, "_native"):
+        raise invalid("clock", "a tenure.testing.ManualClock")
     if clock is not None and url.startswith(("http:", "https:")):
         raise invalid("clock", "a server has its own clock; give it to the ledger that the server is over")
     namespace = namespace or os.environ.get("TENURE_NAMESPACE") or "default"
@@ -92,15 +97,21 @@ def absolute(url: str) -> str:
     if not url.startswith("sqlite:"):
         return url
     path, mark, options = url.removeprefix("sqlite:").partition("?")
-    # What is no path is refused where the store is opened.
-    return f"sqlite:{os.path.abspath(path)}{mark}{options}" if path and not path.startswith("/") else url
+    path = path.removeprefix("//")
+    if path == ":memory:":
+        raise invalid("url", "`memory:` is a ledger in memory; `:memory:` would be a file of that name")
+    # An empty path is refused where the store is opened.
+    return f"sqlite:{os.path.abspath(path)}{mark}{options}" if path else url
 
 
 def _token_of_environment() -> str | None:
     token = os.environ.get("TENURE_TOKEN")
     path = os.environ.get("TENURE_TOKEN_FILE")
     if token is None and path is not None:
-        token = Path(path).read_text(encoding="utf-8").strip()
+        try:
+            token = Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise invalid("token", f"TENURE_TOKEN_FILE can't be read: {error}") from error
     return token
 
 
@@ -207,7 +218,7 @@ class Ledger:
             lock_delay=lock_delay,
             cancel_grace=cancel_grace,
         )
-        whole = given if policy is None else policy.with_changes(given)
+        whole = given if policy is None else expect(policy, Policy, "policy").with_changes(given)
         request = _requests.create(
             id, saga_id, queue, kind, labels, payload, priority, not_before, compensations, whole
         )
@@ -305,6 +316,7 @@ class Ledger:
         as_: str | None,
         request_id: str | None,
     ) -> KeptLease:
+        check_leaving(on_error)
         text = self._text(request, as_, request_id)
         (native,) = await call(self._native.acquire, text, *_keeping(margin, record_timeout))
         return KeptLease(native, on_error)
@@ -361,6 +373,7 @@ class Ledger:
         seconds = seconds_of(wait, "wait")
         if not keep:
             return records(Task, await call(self._native.claim_tasks, text, seconds))
+        check_leaving(on_error)
         leases = await call(self._native.claim, text, seconds, *_keeping(margin, record_timeout))
         return [KeptLease(native, on_error) for native in leases]
 

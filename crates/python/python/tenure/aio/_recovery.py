@@ -10,7 +10,7 @@ from .. import _native
 from .._json import Duration, value_of
 from .._lease import reason_of, words_of
 from .._records import PlannedTask, RecoveredTask, RecoveryReport, UndoCall
-from .._recovery import GiveUp, Handlers, receipt_of
+from .._recovery import GiveUp, Handlers, nothing_handled, receipt_of
 from ._ledger import Ledger
 from ._waiting import call
 from ._worker import stopping_by_signals
@@ -23,6 +23,8 @@ class Recovery(Handlers):
 
     A handler that takes longer than its timeout is cancelled, and counts as failed.
     """
+
+    _are_coroutines = True
 
     def __init__(
         self,
@@ -53,7 +55,7 @@ class Recovery(Handlers):
         return tuple(PlannedTask._of(fields) for fields in value_of(await call(self._prepared().plan)))
 
     async def once(self) -> RecoveryReport:
-        """Handles everything that is due now, and returns when that is done."""
+        """Handles everything that is due now, and returns when that is done. SIGTERM and SIGINT stop it, and come again then."""
         return await self._run(watch=False, signals=True)
 
     async def watch(self, *, signals: bool = True) -> RecoveryReport:
@@ -61,11 +63,12 @@ class Recovery(Handlers):
         return await self._run(watch=True, signals=signals)
 
     async def _run(self, watch: bool, signals: bool) -> RecoveryReport:
-        running = self._running = self._prepared()
-        running.start(watch)
+        running = self._begin(watch)
+        if running is None:
+            return nothing_handled()
         working: set[asyncio.Task[None]] = set()
         try:
-            with stopping_by_signals(running.stop, signals):
+            with stopping_by_signals(running.stop, signals, again=not watch):
                 while (told := await call(running.next)) is not None:
                     if isinstance(told, str):
                         self._tell(RecoveredTask.from_json(told))
@@ -79,7 +82,7 @@ class Recovery(Handlers):
             for task in [*working]:
                 task.cancel()
             await asyncio.gather(*working, return_exceptions=True)
-            self._running = None
+            self._running, self._is_stopped = None, False
 
     async def _undo(self, undo: _native.Undo) -> None:
         what = UndoCall.from_json(undo.call)

@@ -22,6 +22,8 @@ class _Waiting:
         for ticket, value, error in self.port.take():
             future = self._waiting.pop(ticket, None)
             if future is None or future.done():
+                # Its coroutine was cancelled while the answer was on its way.
+                _give_back(value)
                 continue
             if error is not None:
                 future.set_exception(error)

@@ -10,10 +10,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from .. import _native
-from .._errors import CancelAsked, LeaseLost, TenureError, WorkerStopping
+from .._errors import CancelAsked, LeaseLost, TenureError, WorkerStopping, invalid
 from .._json import Duration, seconds_of
 from .._records import Task
-from .._worker import Functions, WorkerReport, at_once_of, finish, finish_by, not_let_go
+from .._worker import Functions, WorkerReport, at_once_of, finish, finish_by, not_let_go, nothing_done
 from ._lease import KeptLease
 from ._ledger import Ledger
 from ._waiting import call
@@ -77,6 +77,8 @@ class Worker(Functions):
     is told to stop, and then the task is released.
     """
 
+    _are_coroutines = True
+
     def __init__(
         self,
         ledger: Ledger,
@@ -113,6 +115,13 @@ class Worker(Functions):
         ``signals=False`` leaves the signals to the program, such as a web server that has handlers of its own; handlers that the program
         added to its event loop would be lost otherwise.
         """
+        self._check_functions()
+        if self._running is not None:
+            raise invalid("run", "this worker runs already; make another one")
+        if self._is_stopped:
+            # It was told before it began.
+            self._is_stopped = False
+            return nothing_done()
         running = self._running = _native.Worker(
             self._ledger._native,
             self._queue,
@@ -124,12 +133,9 @@ class Worker(Functions):
             record_timeout=self._record_timeout,
             when_idle=until_idle,
         )
-        if self._is_stopped:
-            # It was told before it began.
-            running.stop()
         working: set[asyncio.Task[None]] = set()
         try:
-            with stopping_by_signals(self.stop, signals):
+            with stopping_by_signals(self.stop, signals, again=until_idle):
                 while (job := await call(running.next)) is not None:
                     task = asyncio.get_running_loop().create_task(self._do(job), name="tenure-job")
                     working.add(task)
@@ -217,16 +223,25 @@ async def _end(work: asyncio.Future[Any]) -> None:
 
 
 @contextmanager
-def stopping_by_signals(stop: Callable[[], object], wanted: bool) -> Generator[None, None, None]:
-    """Calls ``stop`` on SIGTERM and SIGINT, if this is the main thread: only there an event loop hears signals."""
+def stopping_by_signals(stop: Callable[[], object], wanted: bool, *, again: bool) -> Generator[None, None, None]:
+    """Calls ``stop`` on SIGTERM and SIGINT, if this is the main thread: only there an event loop hears signals.
+
+    What would have ended by itself, ``again``, was interrupted: the signal comes again when it has stopped.
+    """
     if not wanted or threading.current_thread() is not threading.main_thread():
         yield
         return
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.getsignal(number) for number in numbers}
+    came: list[int] = []
+
+    def told(number: int) -> None:
+        came.append(number)
+        stop()
+
     for number in numbers:
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, told, number)
     try:
         yield
     finally:
@@ -234,3 +249,5 @@ def stopping_by_signals(stop: Callable[[], object], wanted: bool) -> Generator[N
             loop.remove_signal_handler(number)
             handler = before[number]
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if came and again:
+            signal.raise_signal(came[0])
