@@ -1,7 +1,7 @@
 //! The native module of the Python package `tenure`: what Python code can't do itself.
 //!
 //! It passes commands and answers as the public JSON, so that a field is declared once, in `tenure-api`, and named once more where
-//! Python shows it. Each operation either blocks its caller without the interpreter's lock, or, given a [`port::Port`], runs in the
+//! Python shows it. Each operation either blocks its caller without the interpreter's lock, or, given a `port`, runs in the
 //! background and reports to an event loop. No thread of this module ever enters the interpreter: so nothing can crash when
 //! it ends.
 
