@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::install;
+use super::summary::Spread;
 use crate::python;
 use crate::run::{Result, Verdict};
 use crate::wheel;
@@ -102,6 +103,7 @@ fn print(shape: &str, programs: &[Program], rates: &[Vec<f64>]) {
     println!("\n{shape:<18}{:>12}{:>12}{:>12}", "a second", "of threads", "of by hand");
     let (rust, by_hand) = (&rates[0], &rates[programs.len() - 1]);
     for (program, rates) in programs.iter().zip(rates) {
+        let median = |figures: Vec<f64>| Spread::of(figures).map_or(0.0, |spread| spread.median);
         let ratio = |to: &[f64]| median(rates.iter().zip(to).map(|(one, other)| one / other).collect());
         println!(
             "{:<18}{:>12.0}{:>12.2}{:>12.1}",
@@ -110,20 +112,5 @@ fn print(shape: &str, programs: &[Program], rates: &[Vec<f64>]) {
             ratio(rust),
             ratio(by_hand)
         );
-    }
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_the_one_in_the_middle() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]).to_bits(), 2.0_f64.to_bits());
     }
 }
