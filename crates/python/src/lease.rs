@@ -106,7 +106,7 @@ pub(crate) fn keeping(margin: Option<f64>, record_timeout: Option<f64>) -> Keepi
 
 #[pymethods]
 impl Ledger {
-    /// Acquires or reclaims a task, and keeps its lease. Returns a list of one lease.
+    /// Acquires a task, and keeps its lease. Returns a list of one lease.
     #[pyo3(signature = (command, margin, record_timeout, port))]
     fn acquire<'py>(
         &self,

@@ -60,5 +60,5 @@ mod _native {
     #[pymodule_export]
     use crate::server::Server;
     #[pymodule_export]
-    use crate::worker::{Job, Worker};
+    use crate::worker::{Job, Worker, owner_of_this_process};
 }

@@ -179,6 +179,12 @@ impl Job {
     }
 }
 
+/// The default name of this process, by which people can find it.
+#[pyfunction]
+pub(crate) fn owner_of_this_process() -> String {
+    tenure::owner::of_this_process()
+}
+
 /// Hands a task to Python, and waits until Python says how it ended.
 async fn hand_over(
     jobs: mpsc::UnboundedSender<Claimed>,

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any
 
+from . import _native
 from ._errors import Refused, TenureError, invalid
 from ._ledger import Ledger, open
 from ._records import Task
@@ -26,13 +27,14 @@ _log = logging.getLogger("tenure.worker")
 #: The pause before a process that died is replaced: one that dies at once must not be replaced at once, again and again.
 _REST = 1.0
 
+
 class _Child:
     """A process with a worker for one task at a time, under an owner of its own."""
 
     def __init__(self, number: int, spec: _Spec) -> None:
         context = multiprocessing.get_context("spawn")
         self.number = number
-        self.owner = f"{spec.owner or _owner_of_this_process()}/{number}.{time.monotonic_ns() // 1_000_000}"
+        self.owner = f"{spec.owner or _native.owner_of_this_process()}/{number}.{time.monotonic_ns() // 1_000_000}"
         self.reading, writing = context.Pipe(duplex=False)
         self.process: SpawnProcess = context.Process(
             target=_work, args=(spec, self.owner, writing), name=f"tenure-worker-{number}"
@@ -206,12 +208,6 @@ def _end(ledger: Ledger, task: Task, was_killed: bool, reason: str) -> int:
         _log.warning("%s is left to recovery: %s", task.id, error)
         return 0
     return 1
-
-
-def _owner_of_this_process() -> str:
-    host = os.uname().nodename.split(".")[0][:64]
-    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in host) or "host"
-    return f"{safe}/{os.getpid()}"
 
 
 def _work(spec: _Spec, owner: str, writing: Connection) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import FrameType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from . import _native
 from ._errors import CancelAsked, InvalidInput, LeaseLost, WorkerStopping, invalid
@@ -59,10 +59,26 @@ class WorkerLease(KeptLease):
         raise not_let_go()
 
 
-class Job:
+class Held(Protocol):
+    """What is the same of a lease for threads and of one for an event loop."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def task(self) -> Task: ...
+    @property
+    def payload(self) -> Any: ...
+    @property
+    def ended(self) -> bool: ...
+
+
+AnyLease = TypeVar("AnyLease", bound=Held)
+
+
+class JobOf(Generic[AnyLease]):
     """A claimed task, for the function that works on it."""
 
-    def __init__(self, native: _native.Job, lease: KeptLease) -> None:
+    def __init__(self, native: _native.Job, lease: AnyLease) -> None:
         self._native = native
         #: The lease: register undos, report progress, and learn that the work must stop.
         self.lease = lease
@@ -89,6 +105,10 @@ class Job:
 
     def __repr__(self) -> str:
         return f"<Job {self.id!r}>"
+
+
+class Job(JobOf[KeptLease]):
+    """A claimed task, for the function that works on it."""
 
 
 COUNTS = ("claimed", "completed", "rolled_back", "released", "failed", "quarantined", "lost", "unrecorded")
@@ -148,15 +168,35 @@ def check_function(function: object, are_coroutines: bool, name: str) -> None:
         raise invalid("function", f"it must be `async def`; a function that blocks is for `tenure.{name}`")
 
 
-class Functions:
-    """The functions of a worker, by the kind of task."""
+class WorkerSettings:
+    """The functions of a worker by the kind of task, and its settings, whether they block or are coroutines."""
 
     #: Whether the functions are coroutine functions.
     _are_coroutines = False
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        native: _native.Ledger,
+        queue: str,
+        *,
+        owner: str | None,
+        ttl: Duration | None,
+        at_once: int,
+        grace: Duration,
+        margin: Duration | None,
+        record_timeout: Duration | None,
+    ) -> None:
+        self._native = native
+        self._queue = queue
+        self._owner = owner
+        self._at_once = at_once_of(at_once)
+        self._grace = seconds_of(grace, "grace")
+        self._ttl = None if ttl is None else seconds_of(ttl, "ttl")
+        self._margin = None if margin is None else seconds_of(margin, "margin")
+        self._record_timeout = None if record_timeout is None else seconds_of(record_timeout, "record_timeout")
         self._by_kind: dict[str, Callable[[Any], Any]] = {}
         self._otherwise: Callable[[Any], Any] | None = None
+        self._running: _native.Worker | None = None
 
     def on(self, kind: str) -> Callable[[Function], Function]:
         """A decorator: the function works on tasks of that kind. What it returns is the task's result."""
@@ -183,6 +223,21 @@ class Functions:
         if not self._by_kind and self._otherwise is None:
             raise invalid("worker", "it has no function: it would park every task of the queue; register one with `on` or `otherwise`")
 
+    def _start(self, until_idle: bool) -> _native.Worker:
+        running = _native.Worker(
+            self._native,
+            self._queue,
+            owner=self._owner,
+            ttl=self._ttl,
+            at_once=self._at_once,
+            grace=self._grace,
+            margin=self._margin,
+            record_timeout=self._record_timeout,
+            when_idle=until_idle,
+        )
+        self._running = running
+        return running
+
     def _of(self, task: Task) -> Callable[[Any], Any]:
         function = self._by_kind.get(task.kind, self._otherwise)
         if function is None:
@@ -190,7 +245,7 @@ class Functions:
         return function
 
 
-class Worker(Functions):
+class Worker(WorkerSettings):
     """Claims tasks of a queue, up to ``at_once``, and runs a function for each in a thread.
 
         worker = tenure.Worker(ledger, "agents", at_once=4)
@@ -222,16 +277,17 @@ class Worker(Functions):
         margin: Duration | None = None,
         record_timeout: Duration | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            ledger._native,
+            queue,
+            owner=owner,
+            ttl=ttl,
+            at_once=at_once,
+            grace=grace,
+            margin=margin,
+            record_timeout=record_timeout,
+        )
         self._ledger = ledger
-        self._queue = queue
-        self._owner = owner
-        self._at_once = at_once_of(at_once)
-        self._grace = seconds_of(grace, "grace")
-        self._ttl = None if ttl is None else seconds_of(ttl, "ttl")
-        self._margin = None if margin is None else seconds_of(margin, "margin")
-        self._record_timeout = None if record_timeout is None else seconds_of(record_timeout, "record_timeout")
-        self._running: _native.Worker | None = None
         self._stopped_at: float | None = None
         self._stop_processes: Callable[[], None] | None = None
 
@@ -284,21 +340,6 @@ class Worker(Functions):
                     thread.join()
             self._running = self._stopped_at = None
 
-    def _start(self, until_idle: bool) -> _native.Worker:
-        running = _native.Worker(
-            self._ledger._native,
-            self._queue,
-            owner=self._owner,
-            ttl=self._ttl,
-            at_once=self._at_once,
-            grace=self._grace,
-            margin=self._margin,
-            record_timeout=self._record_timeout,
-            when_idle=until_idle,
-        )
-        self._running = running
-        return running
-
     def _grace_is_over(self) -> bool:
         return self._stopped_at is not None and time.monotonic() >= self._stopped_at + self._grace
 
@@ -327,16 +368,7 @@ def at_once_of(count: object, field: str = "at_once") -> int:
     return count
 
 
-class Endable(Protocol):
-    """What must be known of a lease, of threads or of an event loop, to end its task."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def ended(self) -> bool: ...
-
-
-def finish(native: _native.Job, lease: Endable, result: object) -> None:
+def finish(native: _native.Job, lease: Held, result: object) -> None:
     """The function returned."""
     if lease.ended:
         native.finish("ended", None, 0.0)
@@ -344,7 +376,7 @@ def finish(native: _native.Job, lease: Endable, result: object) -> None:
         native.finish("complete", None if result is None else value_text(result, "result"), 0.0)
 
 
-def finish_by(native: _native.Job, lease: Endable, error: BaseException) -> None:
+def finish_by(native: _native.Job, lease: Held, error: BaseException) -> None:
     """The function raised."""
     if lease.ended:
         native.finish("ended", None, 0.0)

@@ -11,9 +11,8 @@ from typing import Any
 
 from .. import _native
 from .._errors import CancelAsked, LeaseLost, TenureError, WorkerStopping, invalid
-from .._json import Duration, seconds_of
-from .._records import Task
-from .._worker import Functions, WorkerReport, at_once_of, finish, finish_by, not_let_go, nothing_done
+from .._json import Duration
+from .._worker import JobOf, WorkerReport, WorkerSettings, finish, finish_by, not_let_go, nothing_done
 from ._lease import KeptLease
 from ._ledger import Ledger
 from ._waiting import call
@@ -29,39 +28,11 @@ class WorkerLease(KeptLease):
         raise not_let_go()
 
 
-class Job:
+class Job(JobOf[KeptLease]):
     """A claimed task, for the coroutine that works on it."""
 
-    def __init__(self, native: _native.Job, lease: KeptLease) -> None:
-        self._native = native
-        #: The lease: register undos, report progress, and learn that the work must stop.
-        self.lease = lease
 
-    @property
-    def task(self) -> Task:
-        """The task as it was claimed."""
-        return self.lease.task
-
-    @property
-    def id(self) -> str:
-        """The task's id."""
-        return self.lease.id
-
-    @property
-    def payload(self) -> Any:
-        """The task's payload."""
-        return self.lease.payload
-
-    @property
-    def is_stopping(self) -> bool:
-        """Whether the worker was told to stop, so that a good place to end soon would be welcome."""
-        return self._native.is_stopping
-
-    def __repr__(self) -> str:
-        return f"<Job {self.id!r}>"
-
-
-class Worker(Functions):
+class Worker(WorkerSettings):
     """Claims tasks of a queue, up to ``at_once``, and runs a coroutine for each.
 
         worker = tenure.aio.Worker(ledger, "agents", at_once=100)
@@ -91,16 +62,16 @@ class Worker(Functions):
         margin: Duration | None = None,
         record_timeout: Duration | None = None,
     ) -> None:
-        super().__init__()
-        self._ledger = ledger
-        self._queue = queue
-        self._owner = owner
-        self._at_once = at_once_of(at_once)
-        self._grace = seconds_of(grace, "grace")
-        self._ttl = None if ttl is None else seconds_of(ttl, "ttl")
-        self._margin = None if margin is None else seconds_of(margin, "margin")
-        self._record_timeout = None if record_timeout is None else seconds_of(record_timeout, "record_timeout")
-        self._running: _native.Worker | None = None
+        super().__init__(
+            ledger._native,
+            queue,
+            owner=owner,
+            ttl=ttl,
+            at_once=at_once,
+            grace=grace,
+            margin=margin,
+            record_timeout=record_timeout,
+        )
         self._is_stopped = False
 
     def stop(self) -> None:
@@ -122,17 +93,7 @@ class Worker(Functions):
             # It was told before it began.
             self._is_stopped = False
             return nothing_done()
-        running = self._running = _native.Worker(
-            self._ledger._native,
-            self._queue,
-            owner=self._owner,
-            ttl=self._ttl,
-            at_once=self._at_once,
-            grace=self._grace,
-            margin=self._margin,
-            record_timeout=self._record_timeout,
-            when_idle=until_idle,
-        )
+        running = self._start(until_idle)
         working: set[asyncio.Task[None]] = set()
         try:
             with stopping_by_signals(self.stop, signals, again=until_idle):
