@@ -22,6 +22,12 @@ pub struct Overview {
     pub states: Vec<StateCount>,
     /// The number of tasks that ended, by queue, state and cause.
     pub ends: Vec<EndCount>,
+    /// The queues that have tasks which have not ended, by name.
+    #[serde(default)]
+    pub queues: Vec<QueueCount>,
+    /// How many tasks ended in each minute of the last hour, the oldest first; minutes without any are left out.
+    #[serde(default)]
+    pub minutes: Vec<MinuteCount>,
     /// The holders that were told to stop and still renew their leases.
     pub told_to_stop: ToldToStop,
     /// The recovery processes.
@@ -52,6 +58,42 @@ pub struct EndCount {
     pub last_day: u64,
     /// Since the store was created.
     pub all: u64,
+}
+
+/// How many tasks of a queue have not ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct QueueCount {
+    /// The queue.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub queue: Queue,
+    /// How many are planned.
+    pub planned: u64,
+    /// How many of them are not due yet.
+    pub later: u64,
+    /// How many are dispatched, running, or being undone.
+    pub in_flight: u64,
+    /// Since when the longest waiting planned task is due; null if none is planned. It lies ahead if none is due.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
+    pub due_since: Option<Time>,
+}
+
+/// How many tasks ended in a minute.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MinuteCount {
+    /// The beginning of the minute.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub at: Time,
+    /// How many were completed.
+    pub completed: u64,
+    /// How many were cancelled.
+    pub cancelled: u64,
+    /// How many did not succeed.
+    pub ended_badly: u64,
 }
 
 /// Holders that were told to stop and still hold their leases.

@@ -6,9 +6,11 @@ use tenure_core::id::{Namespace, Owner, Queue, TaskId};
 use tenure_core::task::State;
 use tenure_core::time::Time;
 use tenure_store::columns::Row as _;
-use tenure_store::ends::{EndCount, Minutes};
+use tenure_store::ends::{EndCount, MinuteCount, Minutes, by_minute};
 use tenure_store::numbers::unsigned;
-use tenure_store::overview::{Holding, OVERVIEW_STATES, Oldest, Overview, StateCount, ToldToStop};
+use tenure_store::overview::{
+    Holding, OVERVIEW_STATES, Oldest, Overview, QueueCount, StateCount, ToldToStop, join_queues,
+};
 
 use crate::columns::{PostgresResult, PostgresRow};
 use crate::read::{PostgresReader, one};
@@ -79,11 +81,13 @@ impl PostgresReader<'_> {
             states.push(self.count(namespace, state, at).await?);
         }
         let ends = self.ends(namespace, at).await?;
+        let queues = self.queues(namespace, at).await?;
+        let minutes = self.minutes(namespace, at).await?;
         let told_to_stop = self.told_to_stop(namespace, at).await?;
         let recovery = self.watchers(namespace).await?;
         let warnings = self.warnings().await?;
         self.end().await?;
-        Ok(Overview { at, states, ends, told_to_stop, recovery, warnings })
+        Ok(Overview { at, states, ends, queues, minutes, told_to_stop, recovery, warnings })
     }
 
     async fn count(&mut self, namespace: &Namespace, state: State, now: Time) -> PostgresResult<StateCount> {
@@ -154,6 +158,38 @@ impl PostgresReader<'_> {
             })
         };
         rows.iter().map(read).collect()
+    }
+
+    async fn queues(&mut self, namespace: &Namespace, now: Time) -> PostgresResult<Vec<QueueCount>> {
+        let planned = "select queue, count(*), count(*) filter (where claim_from > $2), min(claim_from) from tenure.tasks \
+                 where namespace = $1 and claim_from is not null group by queue";
+        let rows = self.link.ask(planned, &[&namespace.as_str(), &now.as_micros()]).await?;
+        let read = |row: &PostgresRow| {
+            Ok(QueueCount {
+                queue: Queue::new(row.a_text(0)?)?,
+                planned: unsigned(row.a_number(1)?),
+                later: unsigned(row.a_number(2)?),
+                in_flight: 0,
+                due_since: row.time(3)?,
+            })
+        };
+        let planned = rows.iter().map(read).collect::<PostgresResult<_>>()?;
+        let in_flight = "select tasks.queue, count(*) from tenure.due \
+                 join tenure.tasks on tasks.namespace = due.namespace and tasks.id = due.task \
+                 where due.namespace = $1 and due.wait <> 'start' group by tasks.queue";
+        let rows = self.link.ask(in_flight, &[&namespace.as_str()]).await?;
+        let read = |row: &PostgresRow| Ok((Queue::new(row.a_text(0)?)?, unsigned(row.a_number(1)?)));
+        Ok(join_queues(planned, rows.iter().map(read).collect::<PostgresResult<_>>()?))
+    }
+
+    async fn minutes(&mut self, namespace: &Namespace, now: Time) -> PostgresResult<Vec<MinuteCount>> {
+        let minutes = "select minute, state, cause, sum(count)::bigint from tenure.ends \
+                 where namespace = $1 and minute >= $2 group by minute, state, cause order by minute";
+        let rows = self.link.ask(minutes, &[&namespace.as_str(), &Minutes::at(now).hour]).await?;
+        let read = |row: &PostgresRow| {
+            Ok((row.a_number(0)?, row.word(1)?, row.word(2)?, unsigned(row.a_number(3)?)))
+        };
+        Ok(by_minute(rows.iter().map(read).collect::<PostgresResult<Vec<_>>>()?))
     }
 
     async fn told_to_stop(&mut self, namespace: &Namespace, now: Time) -> PostgresResult<ToldToStop> {

@@ -1,8 +1,10 @@
 //! Work that a loop of the library hands to threads or coroutines of Python, and the result of the loop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tenure::Error;
+use tenure::stop::StopSignal;
 use tokio::sync::{Mutex, mpsc, watch};
 
 /// What waits for Python, in order. It ends when the loop that fills it ends.
@@ -38,13 +40,34 @@ impl<R: Clone + Send + Sync + 'static> LoopResult<R> {
         (sender, LoopResult(receiver))
     }
 
-    /// The result, once there is one.
-    pub(crate) fn get(&self) -> impl Future<Output = Result<R, Error>> + Send + 'static {
+    /// The result, once there is one; none if there is none within that time.
+    pub(crate) fn get(
+        &self,
+        timeout: Option<Duration>,
+    ) -> impl Future<Output = Result<Option<R>, Error>> + Send + 'static {
         let mut result = self.0.clone();
         async move {
             let ended = || Error::Unknown("the loop ended without a result".into());
-            let there = result.wait_for(Option::is_some).await.map_err(|_| ended())?;
-            there.clone().unwrap_or_else(|| Err(ended()))
+            let there = result.wait_for(Option::is_some);
+            match tokio::time::timeout(timeout.unwrap_or(Duration::MAX), there).await {
+                Ok(there) => there.map_err(|_| ended())?.clone().unwrap_or_else(|| Err(ended())).map(Some),
+                Err(_) => Ok(None),
+            }
+        }
+    }
+
+    /// Waits until the loop is told to stop, or has ended.
+    pub(crate) fn stopped(
+        &self,
+        stop: StopSignal,
+    ) -> impl Future<Output = Result<(), Error>> + Send + 'static {
+        let mut result = self.0.clone();
+        async move {
+            tokio::select! {
+                () = stop.stopped() => {}
+                _ = result.wait_for(Option::is_some) => {}
+            }
+            Ok(())
         }
     }
 }

@@ -213,6 +213,17 @@ impl Lease {
         })
     }
 
+    /// Fails the task. If no compensation was ever registered, one of kind `none` is recorded.
+    #[pyo3(signature = (reason, port))]
+    fn fail<'py>(&self, py: Python<'py>, reason: String, port: Option<&Port>) -> PyResult<Bound<'py, PyAny>> {
+        let kept = self.kept()?;
+        kept.work_is_over();
+        run(py, port, async move {
+            let task = kept.fail(&reason).await?;
+            Ok(to_json(&TaskJson::at(&task, task.updated_at)))
+        })
+    }
+
     /// Reports progress.
     #[pyo3(signature = (report, port))]
     fn progress<'py>(

@@ -35,8 +35,13 @@ type Line = (u8, String, String);
 #[pyfunction]
 pub(crate) fn install_logs() {
     INSTALLED.call_once(|| {
-        let ours = tracing_subscriber::filter::filter_fn(|metadata| metadata.target().starts_with("tenure"));
-        let layer = IntoQueue.with_filter(ours).with_filter(LevelFilter::INFO);
+        let ours = tracing_subscriber::filter::filter_fn(|metadata| {
+            // At DEBUG the server of tests logs each request.
+            let most =
+                if metadata.target().starts_with("tenure_server") { Level::INFO } else { Level::DEBUG };
+            metadata.target().starts_with("tenure") && *metadata.level() <= most
+        });
+        let layer = IntoQueue.with_filter(ours).with_filter(LevelFilter::DEBUG);
         // A program that embeds Python may have a subscriber of its own, which then gets all of it.
         let _ = tracing_subscriber::registry().with(layer).try_init();
     });

@@ -115,10 +115,22 @@ impl Worker {
         })
     }
 
-    /// Waits for its end, and returns how many tasks ended how.
+    /// Waits for its end, at most that many seconds, and returns how many tasks ended how.
+    #[pyo3(signature = (timeout, port))]
+    fn wait<'py>(
+        &self,
+        py: Python<'py>,
+        timeout: Option<f64>,
+        port: Option<&Port>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        run(py, port, self.0.get()?.result.get(seconds(timeout)))
+    }
+
+    /// Waits until it is told to stop, or has ended.
     #[pyo3(signature = (port))]
-    fn wait<'py>(&self, py: Python<'py>, port: Option<&Port>) -> PyResult<Bound<'py, PyAny>> {
-        run(py, port, self.0.get()?.result.get())
+    fn wait_for_stop<'py>(&self, py: Python<'py>, port: Option<&Port>) -> PyResult<Bound<'py, PyAny>> {
+        let running = self.0.get()?;
+        run(py, port, running.result.stopped(running.stop.clone()))
     }
 }
 

@@ -172,7 +172,10 @@ def test_reports(tenure_ledger: tenure.Ledger, tenure_clock: ManualClock) -> Non
     assert ledger.now() == tenure_clock.now()
     assert [holding.owner for holding in ledger.owners()] == ["w"]
     assert ledger.namespaces() == ("default",)
-    assert {count.state: count.count for count in ledger.overview().states if count.count} == {"running": 1}
+    overview = ledger.overview()
+    assert {count.state: count.count for count in overview.states if count.count} == {"running": 1}
+    assert [(one.planned, one.in_flight) for one in overview.queues] == [(0, 1)]
+    assert sum(minute.completed for minute in overview.minutes) == sum(end.last_hour for end in overview.ends)
     anchor = ledger.anchor()
     report = ledger.verify(anchor=anchor)
     assert report and report.tasks == 1

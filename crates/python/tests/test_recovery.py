@@ -120,6 +120,14 @@ def test_a_kind_has_one_handler(tenure_ledger: tenure.Ledger) -> None:
         recovery.on("rm")(remove)
 
 
+def test_a_length_that_no_lease_can_have_is_refused_at_once(tenure_ledger: tenure.Ledger) -> None:
+    recovery = tenure.Recovery(tenure_ledger, ttl=0.5)
+    for begin in (recovery.plan, recovery.once, recovery.watch):
+        with pytest.raises(tenure.InvalidInput) as refused:
+            begin()
+        assert refused.value.field == "ttl"
+
+
 def test_recovery_rests_when_there_is_nothing_to_do(tenure_ledger: tenure.Ledger) -> None:
     begun = time.monotonic()
     assert tenure.Recovery(tenure_ledger).once().tasks == 0

@@ -49,6 +49,28 @@ def test_ctrl_c_ends_the_command_first(ledger: tenure.Ledger, url: str) -> None:
     assert ledger.get("t").cause == "rolled_back"
 
 
+def test_a_command_that_takes_too_long_is_ended_and_rolled_back(ledger: tenure.Ledger, url: str) -> None:
+    command = ["sh", "-c", "echo begun; exec sleep 60"]
+    with pytest.raises(subprocess.TimeoutExpired) as late:
+        tenure.run(command, task="t", store=url, capture_output=True, text=True, timeout=1)
+    assert (late.value.cmd, str(late.value.stdout)) == (command, "begun\n")
+    assert ledger.get("t").cause == "rolled_back"
+
+
+def test_output_is_captured_as_bytes_or_as_text(ledger: tenure.Ledger, url: str) -> None:
+    command = ["sh", "-c", "cat; echo said >&2"]
+    result = tenure.run(command, task="t", store=url, capture_output=True, input=b"in")
+    assert (result.stdout, result.stderr) == (b"in", b"said\n")
+    result = tenure.run(
+        command, task="u", store=url, capture_output=True, input="in", encoding="utf-8", timeout=60
+    )
+    assert (result.stdout, result.stderr) == ("in", "said\n")
+    with pytest.raises(tenure.InvalidInput, match="capture_output"):
+        tenure.run(command, store=url, capture_output=True, stderr=subprocess.PIPE)
+    with pytest.raises(tenure.InvalidInput, match="stdin"):
+        tenure.run(command, store=url, stdin=subprocess.DEVNULL, input=b"in")
+
+
 def test_a_relative_path_is_of_the_caller_s_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     elsewhere = tmp_path / "elsewhere"

@@ -227,6 +227,27 @@ def test_a_worker_that_is_told_before_it_begins_does_not_begin(ledger: tenure.Le
     assert recovery.watch().tasks == 0
 
 
+def test_a_function_that_goes_on_after_the_grace_is_named(
+    ledger: tenure.Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger.create("hangs", queue="q")
+    worker = tenure.Worker(ledger, "q", grace=0)
+    go_on = threading.Event()
+
+    @worker.otherwise
+    def work(job: tenure.Job) -> None:
+        worker.stop()
+        assert go_on.wait(60)
+
+    running = threading.Thread(target=worker.run)
+    running.start()
+    until(lambda: "hangs" in caplog.text)
+    assert running.is_alive() and "still running" in caplog.text
+    go_on.set()
+    running.join(60)
+    assert not running.is_alive()
+
+
 def test_functions_that_would_not_be_run_are_refused(ledger: tenure.Ledger) -> None:
     async def coroutine(job: tenure.Job) -> None: ...
 

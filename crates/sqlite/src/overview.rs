@@ -8,11 +8,19 @@ use tenure_core::task::State;
 use tenure_core::time::Time;
 use tenure_store::Error;
 use tenure_store::columns::Row as _;
-use tenure_store::ends::{EndCount, Minutes};
-use tenure_store::overview::{Holding, OVERVIEW_STATES, Oldest, Overview, StateCount, ToldToStop};
+use tenure_store::ends::{EndCount, MinuteCount, Minutes, by_minute};
+use tenure_store::overview::{
+    Holding, OVERVIEW_STATES, Oldest, Overview, QueueCount, StateCount, ToldToStop, join_queues,
+};
 
 use crate::columns::{SqliteResult, SqliteRow};
 use crate::read::SqliteReader;
+
+const PLANNED_BY_QUEUE: &str = "select queue, count(*), sum(coalesce(not_before, created_at) > ?2), \
+    min(coalesce(not_before, created_at)) from tasks indexed by tasks_to_claim \
+    where namespace = ?1 and state = 'planned' group by queue";
+const IN_FLIGHT_BY_QUEUE: &str = "select tasks.queue, count(*) from due join tasks on tasks.no = due.task \
+    where due.namespace = ?1 and due.wait <> 'start' group by tasks.queue";
 
 /// How to find the tasks of a state, since when each is in it, and whether it is stale.
 struct Place {
@@ -84,9 +92,10 @@ impl SqliteReader<'_> {
         let states = OVERVIEW_STATES.map(|state| self.count(namespace, state, at));
         let states = states.into_iter().collect::<SqliteResult<Vec<_>>>()?;
         let (ends, told_to_stop) = (self.ends(namespace, at)?, self.told_to_stop(namespace, at)?);
+        let (queues, minutes) = (self.queues(namespace, at)?, self.minutes(namespace, at)?);
         let recovery = self.find_watchers(namespace)?;
         drop(moment);
-        Ok(Overview { at, states, ends, told_to_stop, recovery, warnings: Vec::new() })
+        Ok(Overview { at, states, ends, queues, minutes, told_to_stop, recovery, warnings: Vec::new() })
     }
 
     fn count(&self, namespace: &Namespace, state: State, now: Time) -> SqliteResult<StateCount> {
@@ -134,6 +143,40 @@ impl SqliteReader<'_> {
             });
         }
         Ok(found)
+    }
+
+    fn queues(&self, namespace: &Namespace, now: Time) -> SqliteResult<Vec<QueueCount>> {
+        let mut planned = self.connection().prepare_cached(PLANNED_BY_QUEUE)?;
+        let planned = planned.query_map(params![namespace.as_str(), now.as_micros()], |row| {
+            Ok((row.get::<_, String>(0)?, number(row, 1)?, number(row, 2)?, row.get(3)?))
+        })?;
+        let count = |found: rusqlite::Result<(String, u64, u64, i64)>| {
+            let (queue, planned, later, since) = found?;
+            let due_since = Some(Time::from_micros(since));
+            Ok(QueueCount { queue: Queue::new(queue)?, planned, later, in_flight: 0, due_since })
+        };
+        let planned = planned.map(count).collect::<SqliteResult<_>>()?;
+        let mut in_flight = self.connection().prepare_cached(IN_FLIGHT_BY_QUEUE)?;
+        let in_flight = in_flight
+            .query_map(params![namespace.as_str()], |row| Ok((row.get::<_, String>(0)?, number(row, 1)?)))?;
+        let count = |found: rusqlite::Result<(String, u64)>| {
+            let (queue, count) = found?;
+            Ok((Queue::new(queue)?, count))
+        };
+        Ok(join_queues(planned, in_flight.map(count).collect::<SqliteResult<_>>()?))
+    }
+
+    fn minutes(&self, namespace: &Namespace, now: Time) -> SqliteResult<Vec<MinuteCount>> {
+        let mut minutes = self.connection().prepare_cached(
+            "select minute, state, cause, sum(count) from ends where namespace = ? and minute >= ? \
+             group by minute, state, cause order by minute",
+        )?;
+        let mut rows = minutes.query(params![namespace.as_str(), Minutes::at(now).hour])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push((row.get(0)?, SqliteRow(row).word(1)?, SqliteRow(row).word(2)?, number(row, 3)?));
+        }
+        Ok(by_minute(found))
     }
 
     fn told_to_stop(&self, namespace: &Namespace, now: Time) -> SqliteResult<ToldToStop> {

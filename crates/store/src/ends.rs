@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use tenure_core::id::{Namespace, Queue};
-use tenure_core::task::Task;
+use tenure_core::task::{Cause, Task, Terminal};
 use tenure_core::time::{Span, Time};
 
-pub use tenure_api::overview::EndCount;
+pub use tenure_api::overview::{EndCount, MinuteCount};
 
 const MICROS_A_MINUTE: i64 = 60_000_000;
 /// Counts by minute are kept a little longer than needed.
@@ -83,6 +83,33 @@ impl NewEnds {
     pub fn take(&mut self) -> Vec<(EndKey, i64)> {
         std::mem::take(&mut self.0).into_iter().collect()
     }
+}
+
+/// Sums up counts of minutes by what they mean. Rows come in order of their minutes.
+pub fn by_minute(counts: impl IntoIterator<Item = (i64, Terminal, Cause, u64)>) -> Vec<MinuteCount> {
+    let mut minutes: Vec<MinuteCount> = Vec::new();
+    for (minute, state, cause, count) in counts {
+        let at = Time::from_micros(minute.saturating_mul(MICROS_A_MINUTE));
+        if minutes.last().is_none_or(|last| last.at != at) {
+            minutes.push(MinuteCount { at, completed: 0, cancelled: 0, ended_badly: 0 });
+        }
+        let Some(last) = minutes.last_mut() else { continue };
+        *match (state, state.is_bad(cause)) {
+            (_, true) => &mut last.ended_badly,
+            (Terminal::Completed, false) => &mut last.completed,
+            (Terminal::Failed | Terminal::Compensated | Terminal::Quarantined, false) => &mut last.cancelled,
+        } += count;
+    }
+    minutes
+}
+
+/// The same for the ended tasks of a namespace, for the memory store.
+pub fn count_by_minute<'a>(tasks: impl Iterator<Item = &'a Task>, now: Time) -> Vec<MinuteCount> {
+    let first = Minutes::at(now).hour;
+    let ends = tasks.filter_map(Task::ending).map(|ending| (minute(ending.finished_at), ending));
+    let mut ends: Vec<_> = ends.filter(|(minute, _)| *minute >= first).collect();
+    ends.sort_by_key(|(minute, _)| *minute);
+    by_minute(ends.into_iter().map(|(minute, ending)| (minute, ending.state, ending.cause, 1)))
 }
 
 /// Counts the ended tasks of a namespace, for the memory store. The others keep counts.

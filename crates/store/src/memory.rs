@@ -409,6 +409,8 @@ impl Store for MemoryStore {
                 at,
                 states: OVERVIEW_STATES.map(count).to_vec(),
                 ends: ends::count(tasks(), at),
+                queues: overview::queues(tasks(), at),
+                minutes: ends::count_by_minute(tasks(), at),
                 told_to_stop: overview::told_to_stop(tasks(), at),
                 recovery: memory.watchers(&namespace, at),
                 warnings: Vec::new(),

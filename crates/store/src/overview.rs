@@ -1,11 +1,11 @@
 //! The overview of a namespace: how many tasks are in each state that needs attention, the age of the oldest, and who
 //! holds what. Its cost depends on the tasks that are in flight or ended badly, not on all tasks.
 
-use tenure_core::id::Owner;
+use tenure_core::id::{Owner, Queue};
 use tenure_core::task::{Ending, Phase, State, Task};
 use tenure_core::time::Time;
 
-pub use tenure_api::overview::{Holding, Oldest, Overview, StateCount, ToldToStop};
+pub use tenure_api::overview::{Holding, Oldest, Overview, QueueCount, StateCount, ToldToStop};
 
 /// The states of an overview. Completed tasks are not counted, because they are the most and need no attention.
 /// Of tasks that ended badly, only those count that nobody retried or dismissed.
@@ -60,6 +60,38 @@ pub fn told_to_stop<'a>(tasks: impl Iterator<Item = &'a Task>, now: Time) -> Tol
         count: sum.count + 1,
         since: Some(sum.since.map_or(told.since, |since| since.min(told.since))),
     })
+}
+
+/// Counts the tasks of each queue that have not ended. The others say the same in SQL.
+#[doc(hidden)]
+pub fn queues<'a>(tasks: impl Iterator<Item = &'a Task>, now: Time) -> Vec<QueueCount> {
+    let mut queues = std::collections::BTreeMap::<&Queue, QueueCount>::new();
+    for task in tasks.filter(|task| task.ending().is_none()) {
+        let none =
+            QueueCount { queue: task.queue.clone(), planned: 0, later: 0, in_flight: 0, due_since: None };
+        let counted = queues.entry(&task.queue).or_insert(none);
+        if let Phase::Planned = task.phase {
+            let since = task.due_since();
+            counted.planned += 1;
+            counted.later += u64::from(since > now);
+            counted.due_since = Some(counted.due_since.map_or(since, |before| before.min(since)));
+        } else {
+            counted.in_flight += 1;
+        }
+    }
+    queues.into_values().collect()
+}
+
+/// Joins the counts of planned tasks with those in flight, each by queue.
+#[doc(hidden)]
+pub fn join_queues(planned: Vec<QueueCount>, in_flight: Vec<(Queue, u64)>) -> Vec<QueueCount> {
+    let mut queues: std::collections::BTreeMap<Queue, QueueCount> =
+        planned.into_iter().map(|one| (one.queue.clone(), one)).collect();
+    for (queue, count) in in_flight {
+        let none = QueueCount { queue: queue.clone(), planned: 0, later: 0, in_flight: 0, due_since: None };
+        queues.entry(queue).or_insert(none).in_flight = count;
+    }
+    queues.into_values().collect()
 }
 
 /// Sums up leases and reservations by owner.

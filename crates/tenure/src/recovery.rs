@@ -33,6 +33,7 @@ mod undo;
 use std::sync::Arc;
 
 use tenure_core::id::Owner;
+use tenure_core::policy::Ttl;
 use tenure_core::refusal::Refusal;
 use tenure_core::time::Span;
 use tenure_store::Error;
@@ -98,18 +99,18 @@ impl Recovery {
     /// The same, until it is told to stop. Running undos then get the grace period of the options and are
     /// handed back.
     pub async fn once_until(&self, stop: StopSignal) -> Result<RecoveryReport, Error> {
-        sweep::once(&self.named()?, stop).await
+        sweep::once(&self.checked()?, stop).await
     }
 
     /// Handles tasks as they become due, until it is told to stop. Running undos then get the grace period of
     /// the options and are handed back. While the store can't be reached, it retries.
     pub async fn watch(&self, stop: StopSignal) -> Result<RecoveryReport, Error> {
-        sweep::watch(&self.named()?, stop).await
+        sweep::watch(&self.checked()?, stop).await
     }
 
     /// What [`Recovery::once`] would do now, without doing it.
     pub async fn plan(&self) -> Result<Vec<PlannedTask>, Error> {
-        plan::plan(&self.0).await
+        plan::plan(&self.checked()?).await
     }
 
     /// How long the longest waiting due task has waited, in any namespace; zero if there is none. It stays
@@ -124,8 +125,9 @@ impl Recovery {
         Ok(due_at.map_or(Span::ZERO, |due_at| now.since(due_at)))
     }
 
-    /// With its owner name set.
-    fn named(&self) -> Result<Setup, Refusal> {
+    /// With its owner name set. A ttl that no lease can have is refused here, and not with the first stale task.
+    fn checked(&self) -> Result<Setup, Refusal> {
+        Ttl::new(self.0.options.ttl.into())?;
         let mut named = self.0.clone();
         if named.options.owner.is_none() {
             let made =

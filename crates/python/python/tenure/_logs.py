@@ -1,6 +1,6 @@
 """Passes what the library logs on to ``logging``, under the names of its modules: ``tenure``, ``tenure.keeper`` and so on.
 
-What is less than INFO is not passed on: it would cost each call something.
+Nothing is logged for each call: INFO and above say what an operator should know, and DEBUG what somebody who looks for a fault wants.
 """
 
 from __future__ import annotations

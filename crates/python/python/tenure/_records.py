@@ -531,6 +531,33 @@ class EndCount(Record):
     all = _number("all", "Since the store was created.")
 
 
+class QueueCount(Record):
+    """How many tasks of a queue have not ended."""
+
+    __slots__ = ()
+    _shown = ("queue", "planned", "later", "in_flight", "due_since")
+
+    queue = _text("queue", "The queue.")
+    planned = _number("planned", "How many are planned.")
+    later = _number("later", "How many of them are not due yet.")
+    in_flight = _number("in_flight", "How many are dispatched, running, or being undone.")
+    due_since = _maybe_instant(
+        "due_since", "Since when the longest waiting planned task is due; it lies ahead if none is due."
+    )
+
+
+class MinuteCount(Record):
+    """How many tasks ended in a minute."""
+
+    __slots__ = ()
+    _shown = ("at", "completed", "cancelled", "ended_badly")
+
+    at = _instant("at", "The beginning of the minute.")
+    completed = _number("completed", "How many were completed.")
+    cancelled = _number("cancelled", "How many were cancelled.")
+    ended_badly = _number("ended_badly", "How many did not succeed.")
+
+
 class Overview(Record):
     """The overview of a namespace. ``to_dict`` has all of it."""
 
@@ -540,6 +567,8 @@ class Overview(Record):
     at = _instant("at", "The store's time of the overview.")
     states = _parts("states", StateCount, "One item for each state that may need attention.")
     ends = _parts("ends", EndCount, "How tasks ended, by queue, state and cause.")
+    queues = _parts("queues", QueueCount, "The queues that have tasks which have not ended.")
+    minutes = _parts("minutes", MinuteCount, "How many tasks ended in each minute of the last hour, the oldest first.")
     warnings = _texts("warnings", "Settings of the database that break a promise.")
 
 

@@ -14,7 +14,7 @@ from ._ledger import Ledger
 from ._lease import reason_of, recordable, words_of
 from ._records import PlannedTask, RecoveredTask, RecoveryReport, UndoCall
 from ._waiting import call
-from ._worker import at_once_of, check_function, check_kind, stopping_by_signals
+from ._worker import at_once_of, check_function, check_kind, stopping_by_signals, warn_of_running
 
 _log = logging.getLogger("tenure.recovery")
 
@@ -167,6 +167,7 @@ class Recovery(Handlers):
             grace=grace,
             on_recovered=on_recovered,
         )
+        self._at_work: set[str] = set()
 
     def plan(self) -> tuple[PlannedTask, ...]:
         """What ``once`` would do now, without doing it."""
@@ -192,9 +193,10 @@ class Recovery(Handlers):
             with stopping_by_signals(running.stop, signals, again=not watch):
                 for thread in threads:
                     thread.start()
-                return RecoveryReport.from_json(call(running.wait))
+                return RecoveryReport.from_json(call(running.wait, None))
         finally:
             running.stop()
+            warn_of_running(_log, self._at_work)
             for thread in threads:
                 if thread.ident is not None:
                     thread.join()
@@ -210,6 +212,8 @@ class Recovery(Handlers):
     def _undo(self, undo: _native.Undo) -> None:
         what = UndoCall.from_json(undo.call)
         handler, _, _ = self._handlers[what.kind]
+        name = f"{what.kind} of {what.task}"
+        self._at_work.add(name)
         try:
             receipt = handler(what)
             undo.succeed(receipt_of(receipt))
@@ -218,3 +222,5 @@ class Recovery(Handlers):
         except BaseException as error:
             # A thread has nobody to raise it to; the task says it.
             undo.fail(reason_of(error), False)
+        finally:
+            self._at_work.discard(name)

@@ -10,7 +10,7 @@ from typing import IO, Any, Literal, Union
 
 from ._binary import find
 from ._errors import invalid
-from ._json import Duration, length_text
+from ._json import Duration, length_text, seconds_of
 from ._ledger import Ledger, absolute
 
 _NOT_ACQUIRED = 75
@@ -23,12 +23,12 @@ Stream = Union[None, int, IO[Any]]
 class RunResult:
     """How a command under a lease ended."""
 
-    def __init__(self, args: Sequence[str], returncode: int, stdout: bytes | None, stderr: bytes | None) -> None:
+    def __init__(self, args: Sequence[str], returncode: int, stdout: Any, stderr: Any) -> None:
         #: The command.
         self.args = tuple(args)
         #: The command's own status; 128 and the number of the signal that ended it; 75, 79 and so on as ``tenure run --help`` says.
         self.returncode = returncode
-        #: What it wrote, if it was captured.
+        #: What it wrote, if it was captured: bytes, or a text with ``text`` or ``encoding``.
         self.stdout = stdout
         #: What it and ``tenure run`` wrote to standard error, if that was captured.
         self.stderr = stderr
@@ -70,7 +70,12 @@ def run(
     stdin: Stream = None,
     stdout: Stream = None,
     stderr: Stream = None,
-    input: bytes | None = None,
+    input: bytes | str | None = None,
+    capture_output: bool = False,
+    text: bool = False,
+    encoding: str | None = None,
+    errors: str | None = None,
+    timeout: Duration | None = None,
     check: bool = False,
 ) -> RunResult:
     """Runs a command under a lease on ``task``, and waits for its end.
@@ -80,8 +85,9 @@ def run(
     one is made. To give it a payload or a policy, ``create`` it before. The command finds the lease in its environment (``TENURE_TASK``,
     ``TENURE_OWNER``, ``TENURE_EPOCH`` and so on).
 
-    ``store`` is a ledger or a URL; by default ``TENURE_STORE``. ``wait`` is how long it waits for a task that is held. With ``check`` a status
-    other than 0 raises ``subprocess.CalledProcessError``. Ctrl-C asks the command to end, and is raised when it has ended.
+    ``store`` is a ledger or a URL; by default ``TENURE_STORE``. ``wait`` is how long it waits for a task that is held. From ``cwd`` on, the
+    arguments are those of ``subprocess.run``. Ctrl-C asks the command to end, and is raised when it has ended, and so is
+    ``subprocess.TimeoutExpired`` after ``timeout``: what the command did is rolled back first.
     """
     if isinstance(command, str) or not command:
         raise invalid("command", "a list of the program and its arguments, such as ['make', 'test']")
@@ -95,28 +101,54 @@ def run(
         arguments.append("--keep-errors")
     program = [*arguments, "--", *command]
     if input is not None:
+        if stdin is not None:
+            raise invalid("stdin", "give `input` or `stdin`, not both")
         stdin = subprocess.PIPE
-    process = subprocess.Popen(program, cwd=cwd, env=environment, stdin=stdin, stdout=stdout, stderr=stderr)
-    out, err = _until_ended(process, input)
+    if capture_output:
+        if stdout is not None or stderr is not None:
+            raise invalid("capture_output", "it is for both streams; give it, or `stdout` and `stderr`")
+        stdout = stderr = subprocess.PIPE
+    seconds = None if timeout is None else seconds_of(timeout, "timeout")
+    process: subprocess.Popen[Any] = subprocess.Popen(
+        program,
+        cwd=cwd,
+        env=environment,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        text=text,
+        encoding=encoding,
+        errors=errors,
+    )
+    out, err = _until_ended(process, command, input, seconds)
     result = RunResult(command, process.returncode, out, err)
     if check:
         result.check_returncode()
     return result
 
 
-def _until_ended(process: subprocess.Popen[bytes], input: bytes | None) -> tuple[bytes | None, bytes | None]:
+def _until_ended(
+    process: subprocess.Popen[Any], command: Sequence[str], input: bytes | str | None, timeout: float | None
+) -> tuple[Any, Any]:
     """Waits for the end. A process that was asked to end is still awaited: its end is recorded under the lease."""
     interrupted: KeyboardInterrupt | None = None
+    is_late = False
     while True:
         try:
-            out, err = process.communicate(input)
+            out, err = process.communicate(input, None if is_late else timeout)
             break
         except KeyboardInterrupt as interrupt:
             interrupted, input = interrupt, None
             # From a terminal it has the signal already; twice is harmless.
             process.send_signal(signal.SIGINT)
+        except subprocess.TimeoutExpired:
+            is_late, input = True, None
+            process.send_signal(signal.SIGTERM)
     if interrupted is not None:
         raise interrupted
+    # It may have ended well in just that moment: then its task is completed.
+    if is_late and timeout is not None and process.returncode != 0:
+        raise subprocess.TimeoutExpired(command, timeout, output=out, stderr=err)
     return out, err
 
 

@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import FrameType
@@ -21,6 +21,9 @@ from ._records import Task
 from ._waiting import call
 
 _log = logging.getLogger("tenure.worker")
+
+#: What the end of the work takes to be recorded, after the grace.
+_RECORDING = 1.0
 
 
 class RetryLater(Exception):
@@ -115,7 +118,7 @@ COUNTS = ("claimed", "completed", "rolled_back", "released", "failed", "quaranti
 
 
 class WorkerReport:
-    """How many tasks a worker claimed, and how they ended."""
+    """How many tasks a worker claimed, and how they ended. What a process did that died is not in it, but for the task that it held."""
 
     def __init__(self, counts: Mapping[str, int]) -> None:
         #: Tasks that were claimed.
@@ -288,6 +291,7 @@ class Worker(WorkerSettings):
             record_timeout=record_timeout,
         )
         self._ledger = ledger
+        self._at_work: set[str] = set()
         self._stopped_at: float | None = None
         self._stop_processes: Callable[[], None] | None = None
 
@@ -331,7 +335,12 @@ class Worker(WorkerSettings):
             with stopping_by_signals(self.stop, signals, again=until_idle):
                 for thread in threads:
                     thread.start()
-                return WorkerReport(call(running.wait))
+                call(running.wait_for_stop)
+                counts = call(running.wait, self._grace + _RECORDING)
+                if counts is None:
+                    warn_of_running(_log, self._at_work)
+                    counts = call(running.wait, None)
+                return WorkerReport(counts)
         finally:
             # Also after an exception, such as KeyboardInterrupt by a handler of the program's own.
             self.stop()
@@ -349,12 +358,22 @@ class Worker(WorkerSettings):
 
     def _do(self, native: _native.Job) -> None:
         lease = WorkerLease(native.lease, self._grace_is_over)
+        self._at_work.add(lease.id)
         try:
             result = self._of(lease.task)(Job(native, lease))
             finish(native, lease, result)
         except BaseException as error:
             # A thread has nobody to raise it to; the task says it.
             finish_by(native, lease, error)
+        finally:
+            self._at_work.discard(lease.id)
+
+
+def warn_of_running(log: logging.Logger, names: Iterable[str]) -> None:
+    """Says which functions still run although the grace is over."""
+    running = ", ".join(sorted(names))
+    if running:
+        log.warning("told to stop, but still running: %s. Python can't stop a function; this ends when it returns", running)
 
 
 def nothing_done() -> WorkerReport:

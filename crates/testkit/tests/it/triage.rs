@@ -74,6 +74,71 @@ fn a_holder_that_is_told_to_stop_in_the_instant_of_its_acquire_has_a_history_tha
 }
 
 #[test]
+fn queues_show_what_waits_and_what_is_in_flight() {
+    on_every_store(|ledger, clock| async move {
+        let now = ledger.now().await?;
+        ledger.create("due").queue("a").await?;
+        ledger.create("later").queue("a").not_before(now + Span::from_secs(3_600)).await?;
+        ledger.create("held").queue("a").await?;
+        ledger.acquire("held", "w1").await?;
+        // It waits for its start limit, which is not in flight.
+        ledger
+            .create("limited")
+            .queue("b")
+            .policy(Policy::default().with(|it| it.start_within = Some(Span::from_days(1))))
+            .await?;
+        ledger.create("reserved").queue("c").await?;
+        ledger.dispatch("reserved", "w1").await?;
+        ledger.create("undone").queue("c").await?;
+        let by = ledger.acquire("undone", "w1").await?.lease().expect("a lease").holder();
+        ledger.register("undone", &by, "k", "x").await?;
+        ledger.roll_back("undone", &by, "given up").await?;
+        ledger.create("ended").queue("d").await?;
+        ledger.mark_completed("ended", "by hand").await?;
+        clock.advance(MINUTE);
+        let queues = ledger.overview().await?.queues;
+        let shown: Vec<_> = queues
+            .iter()
+            .map(|one| {
+                (
+                    one.queue.as_str(),
+                    one.planned,
+                    one.later,
+                    one.in_flight,
+                    one.due_since.map(|since| since < now + Span::from_secs(1)),
+                )
+            })
+            .collect();
+        assert_eq!(shown, [("a", 2, 1, 1, Some(true)), ("b", 1, 0, 0, Some(true)), ("c", 0, 0, 2, None)]);
+        assert_eq!(ledger.in_namespace("elsewhere")?.overview().await?.queues, []);
+        Ok(())
+    });
+}
+
+#[test]
+fn minutes_of_the_last_hour_show_how_many_ended_well_and_badly() {
+    on_every_store(|ledger, clock| async move {
+        fails(&ledger, "bad-1", "a", Policy::default()).await?;
+        fails(&ledger, "bad-2", "b", Policy::default()).await?;
+        ledger.create("good").await?;
+        ledger.mark_completed("good", "by hand").await?;
+        clock.advance(MINUTE * 2);
+        ledger.create("unwanted").await?;
+        ledger.cancel("unwanted", "not wanted").await?;
+        let minutes = ledger.overview().await?.minutes;
+        let shown: Vec<_> =
+            minutes.iter().map(|one| (one.completed, one.cancelled, one.ended_badly)).collect();
+        assert_eq!(shown, [(1, 0, 2), (0, 1, 0)]);
+        assert_eq!(minutes[1].at.since(minutes[0].at), Span::from_secs(120));
+        assert_eq!(minutes[0].at.as_micros() % 60_000_000, 0, "it is the beginning of a minute");
+        clock.advance(HOUR);
+        let minutes = ledger.overview().await?.minutes;
+        assert_eq!(minutes.len(), 1, "the last hour begins at the start of a minute");
+        Ok(())
+    });
+}
+
+#[test]
 fn jobs_that_failed_are_counted_by_queue_and_cause_though_nothing_is_owed() {
     on_every_store(|ledger, clock| async move {
         let parked =

@@ -155,13 +155,9 @@ class KeptLease:
 
     async def fail(self, reason: str, *, compensation: Compensation | None = None) -> Task:
         """Fails the task for good, and undoes nothing. If nothing was ever registered, it records that nothing remains to undo."""
-        try:
-            return await self._end(_requests.fail(self.id, self._owner, self._epoch, reason, compensation))
-        except Refused as refused:
-            if refused.code != "compensation_required" or compensation is not None:
-                raise
-        nothing = Compensation("none", "-")
-        return await self._end(_requests.fail(self.id, self._owner, self._epoch, reason, nothing))
+        if compensation is None:
+            return Task.from_json(await self._call(self._native.fail, reason))
+        return await self._end(_requests.fail(self.id, self._owner, self._epoch, reason, compensation))
 
     async def rollback(self, reason: str) -> Task:
         """Gives the work up: recovery undoes what is owed, and the task is tried again if attempts are left."""
@@ -212,7 +208,7 @@ class KeptLease:
                 raise LeaseLost(Refusal.from_json(loss))
             return
         if error is None or self._on_error == "leave":
-            _log.warning("the lease of %s was left before it was ended; it will lapse", self.id)
+            # The keeper logs that.
             self.let_go()
             return
         try:

@@ -152,7 +152,7 @@ class Ledger:
         return Ledger(self._native, self._url, self._namespace, as_, self._token, self._clock)
 
     def close(self) -> None:
-        """Closes it. Leases that it gave out keep the store open until they end."""
+        """Closes it: further calls are refused. Leases, waits and workers that have begun go on, and keep the store open until they end."""
         self._native.close()
 
     async def __aenter__(self) -> Ledger:

@@ -101,7 +101,7 @@ class Worker(WorkerSettings):
                     task = asyncio.get_running_loop().create_task(self._do(job), name="tenure-job")
                     working.add(task)
                     task.add_done_callback(working.discard)
-                return WorkerReport(await call(running.wait))
+                return WorkerReport(await call(running.wait, None))
         finally:
             # Also when this is cancelled: what runs is cancelled with it, and its tasks are released.
             running.stop()
@@ -112,7 +112,7 @@ class Worker(WorkerSettings):
                 job.finish("release", "the worker is told to stop", 0.0)
             with suppress(TenureError):
                 # The ends of the tasks are recorded then.
-                await call(running.wait)
+                await call(running.wait, None)
             self._running, self._is_stopped = None, False
 
     async def _do(self, native: _native.Job) -> None:
