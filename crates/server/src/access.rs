@@ -107,12 +107,27 @@ impl Caller {
     }
 }
 
-/// Identifies the caller.
-pub(crate) fn identify(head: &Parts, page: &Page, options: &Options) -> Result<Caller, Problem> {
+/// Identifies the caller, by the token of a session if the request is of one.
+pub(crate) fn identify(
+    head: &Parts,
+    session: Option<TokenHash>,
+    page: &Page,
+    options: &Options,
+) -> Result<Caller, Problem> {
     if page.tokens.tokens.is_empty() && options.exposure == Exposure::Loopback {
         check_host(head, &options.hosts)?;
         return Ok(Caller::of_this_machine());
     }
+    let presented = if let Some(session) = session { session } else { presented(head)? };
+    // The response does not say what is wrong with the token, because the sender may not own it.
+    let token = page.find(&presented).filter(|token| token.is_live(page.at)).ok_or_else(|| {
+        Problem::unauthenticated("the token is invalid, expired or revoked; ask for a new one")
+    })?;
+    Ok(Caller { name: Some(token.name.clone()), role: token.role, namespaces: token.namespaces.clone() })
+}
+
+/// The hash of the token that the request presents.
+fn presented(head: &Parts) -> Result<TokenHash, Problem> {
     let mut presented = head.headers.get_all(AUTHORIZATION).iter();
     let (Some(only), None) = (presented.next(), presented.next()) else {
         let words = "the token is missing; send exactly one `Authorization: Bearer TOKEN` header. To create a token, run `tenure token create --name NAME --role ROLE` on the server's store";
@@ -122,12 +137,7 @@ pub(crate) fn identify(head: &Parts, page: &Page, options: &Options) -> Result<C
     let bearer = presented.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let (_, secret) =
         bearer.ok_or_else(|| Problem::unauthenticated("the header must be `Authorization: Bearer …`"))?;
-    let token = page.find(&TokenHash::of_presented(secret.trim()));
-    // The response does not say what is wrong with the token, because the sender may not own it.
-    let token = token.filter(|token| token.is_live(page.at)).ok_or_else(|| {
-        Problem::unauthenticated("the token is invalid, expired or revoked; ask for a new one")
-    })?;
-    Ok(Caller { name: Some(token.name.clone()), role: token.role, namespaces: token.namespaces.clone() })
+    Ok(TokenHash::of_presented(secret.trim()))
 }
 
 /// Refuses requests for another host name, or from a page of another site: a browser sends both headers.

@@ -18,10 +18,10 @@ use crate::problem::Problem;
 use crate::quotas::{Memory, SMALL_BODY_BYTES, TokenQuota};
 
 /// A request body, with the memory that it holds.
-#[derive(Default)]
 pub(crate) struct Bytes {
     bytes: Vec<u8>,
     memory: BodyMemory,
+    kind: BodyKind,
 }
 
 /// The memory of a body: of what small ones have, until it is large.
@@ -45,6 +45,11 @@ impl BodyMemory {
 }
 
 impl Bytes {
+    /// None: of a request without a body.
+    pub(crate) fn none() -> Bytes {
+        Bytes { bytes: Vec::new(), memory: BodyMemory::default(), kind: BodyKind::Json }
+    }
+
     /// How many.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
@@ -58,9 +63,19 @@ impl Bytes {
     /// The body as text. An empty body counts as an empty object.
     pub(crate) fn text(self) -> Result<Text, Problem> {
         let text = String::from_utf8(self.bytes).map_err(|_| Refusal::invalid("body", "must be UTF-8"))?;
-        let text = if text.trim().is_empty() { "{}".to_owned() } else { text };
+        let is_nothing = text.trim().is_empty() && self.kind == BodyKind::Json;
+        let text = if is_nothing { "{}".to_owned() } else { text };
         Ok(Text { text, _memory: self.memory })
     }
+}
+
+/// What a body must be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum BodyKind {
+    /// JSON; an empty one counts as an empty object.
+    Json,
+    /// The fields of a form.
+    Form,
 }
 
 /// A body as text.
@@ -69,12 +84,13 @@ pub(crate) struct Text {
     _memory: BodyMemory,
 }
 
-/// Reads a body, which must be JSON or empty. Memory is reserved as it arrives, so an announced length reserves
+/// Reads a body, which must be of that kind or empty. Memory is reserved as it arrives, so an announced length reserves
 /// nothing.
 pub(crate) async fn read(
     headers: &HeaderMap,
     body: Body,
     quota: &TokenQuota,
+    kind: BodyKind,
     (bytes_max, wait_max): (usize, Duration),
 ) -> Result<Bytes, Problem> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -83,11 +99,15 @@ pub(crate) async fn read(
     }
     let gathered = timeout(wait_max, gather(body, quota, bytes_max)).await;
     let (bytes, memory) = gathered.map_err(|_| Problem::too_slow())??;
-    let is_json = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(is_json);
-    if !bytes.is_empty() && !is_json {
+    let said = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let fits = match kind {
+        BodyKind::Json => is_json(said),
+        BodyKind::Form => media_type(said).eq_ignore_ascii_case("application/x-www-form-urlencoded"),
+    };
+    if !bytes.is_empty() && !fits {
         return Err(Problem::unsupported_media_type());
     }
-    Ok(Bytes { bytes, memory })
+    Ok(Bytes { bytes, memory, kind })
 }
 
 async fn gather(
@@ -108,8 +128,13 @@ async fn gather(
     Ok((bytes, memory))
 }
 
+/// A media type without its parameters.
+fn media_type(kind: &str) -> &str {
+    kind.split(';').next().unwrap_or_default().trim()
+}
+
 fn is_json(kind: &str) -> bool {
-    let kind = kind.split(';').next().unwrap_or_default().trim();
+    let kind = media_type(kind);
     kind.eq_ignore_ascii_case("application/json")
         || (kind.to_ascii_lowercase().starts_with("application/")
             && kind.to_ascii_lowercase().ends_with("+json"))
@@ -130,7 +155,7 @@ impl Query {
     pub(crate) fn read(text: Option<&str>, known: &[&str]) -> Result<Query, Problem> {
         let mut values = BTreeMap::<String, Vec<String>>::new();
         for pair in text.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = split(pair);
             let name = decoded(name)?;
             if !known.contains(&name.as_str()) {
                 let limit = format!("unknown parameter `{name}`; this route takes {}", listed(known));
@@ -170,6 +195,16 @@ impl Query {
 
 fn listed(known: &[&str]) -> String {
     if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+}
+
+fn split(pair: &str) -> (&str, &str) {
+    pair.split_once('=').unwrap_or((pair, ""))
+}
+
+/// The names and values of a form.
+pub(crate) fn pairs(text: &str) -> Result<Vec<(String, String)>, Problem> {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(split);
+    pairs.map(|(name, value)| Ok((decoded(name)?, decoded(value)?))).collect()
 }
 
 /// A part of a query or path as text: `%2F` is a slash, and in a query `+` is a space.

@@ -29,7 +29,7 @@ use crate::body::Query;
 use crate::headers::{PREFERENCE_APPLIED, preferred_return};
 use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
-use crate::route::Asked;
+use crate::route::{Asked, Audience};
 
 /// The longest wait of a request.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -134,7 +134,7 @@ fn wait(said: Option<DurationInput>) -> Result<Option<Duration>, Problem> {
 async fn no_longer_known(asked: &Asked) -> Problem {
     loop {
         tokio::time::sleep(asked.served.options.limits.token_check_every).await;
-        match asked.served.caller(&asked.head).await {
+        match asked.served.caller(Audience::Program, &asked.head).await {
             Err(problem) if problem.is_of_the_caller() => return problem,
             // While the store is unavailable, nothing is known about the token.
             Ok(_) | Err(_) => {}

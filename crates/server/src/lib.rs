@@ -7,6 +7,7 @@
 
 pub mod access;
 mod body;
+mod console;
 mod description;
 mod handlers;
 mod headers;
@@ -86,6 +87,8 @@ impl Server {
             stopping,
             work,
             documents,
+            sessions: console::Sessions::default(),
+            snapshots: console::Snapshots::default(),
         };
         Ok(Server { served: Arc::new(served) })
     }

@@ -18,12 +18,13 @@ use tenure::core::refusal::Refusal;
 use tracing::Instrument;
 
 use crate::access::{Access, Caller};
-use crate::body::{self, Query};
+use crate::body::{self, BodyKind, Query};
+use crate::console;
 use crate::headers;
 use crate::memory::{RequestMemory, SMALL_BYTES};
 use crate::problem::Problem;
 use crate::response_limits;
-use crate::route::{Answered, Asked, Method, Path, Route};
+use crate::route::{Answered, Asked, Audience, Method, Path, Route};
 use crate::state::ServerState;
 use crate::traced;
 
@@ -37,6 +38,7 @@ pub(crate) async fn answer(
     let began = Moment::now();
     // A panic fails only its own request.
     let (head, body) = request.into_parts();
+    let visit = (route.audience == Audience::Person).then(|| console::Visit::of(&head));
     let path = path(parts);
     // Once it has begun, a span can't be put elsewhere.
     let span = traced::span(route, &head, path.as_ref().ok());
@@ -44,7 +46,10 @@ pub(crate) async fn answer(
     let worked = caught(work).instrument(span.clone()).await;
     let mut response = worked.unwrap_or_else(|problem| {
         served.metrics.problem(problem.code());
-        problem.into_response()
+        match &visit {
+            Some(visit) => console::problem_page(problem, visit),
+            None => problem.into_response(),
+        }
     });
     let headers = response.headers_mut();
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -69,7 +74,9 @@ async fn work(
     let caller = match route.access {
         Access::Probe => Caller::nobody(),
         Access::Watch(_) => served.watcher(&head).await?,
-        Access::Store(_) | Access::WholeStore(_) | Access::Namespace(_) => served.caller(&head).await?,
+        Access::Store(_) | Access::WholeStore(_) | Access::Namespace(_) => {
+            served.caller(route.audience, &head).await?
+        }
     };
     // An invalid path is reported only to callers with access.
     let path = path?;
@@ -80,14 +87,21 @@ async fn work(
         quota.count()?;
     }
     headers::are_heard(route, &head.headers)?;
+    if route.audience == Audience::Person && route.method != Method::Get {
+        console::check_same_site(&head)?;
+    }
     let known: Vec<&str> = route.query.iter().map(|(name, _)| *name).collect();
     let query = Query::read(head.uri.query(), &known)?;
     let limits = &served.options.limits;
     let bounds = (limits.body_bytes_max, limits.body_wait_max);
     let body = match route.method {
-        Method::Get => body::Bytes::default(),
+        Method::Get => body::Bytes::none(),
         Method::Post | Method::Put | Method::Delete => {
-            body::read(&head.headers, body, &quota, bounds).await?
+            let kind = match route.audience {
+                Audience::Program => BodyKind::Json,
+                Audience::Person => BodyKind::Form,
+            };
+            body::read(&head.headers, body, &quota, kind, bounds).await?
         }
     };
     let (wait_max, memory) = (limits.write_wait_max, RequestMemory::of(Arc::clone(&quota), body.memory()));

@@ -66,6 +66,24 @@ impl Problem {
         Problem { status, code, detail: detail.into(), refusal: None, retry_after: None }
     }
 
+    /// The status of the response.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What went wrong, in a sentence for people.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The refusal of the ledger, if it is one.
+    pub(crate) fn into_refusal(self) -> Result<Refusal, Problem> {
+        match self.refusal {
+            Some(refusal) => Ok(*refusal),
+            None => Err(self),
+        }
+    }
+
     /// The caller is not identified.
     pub(crate) fn unauthenticated(detail: impl Into<String>) -> Problem {
         Problem::other("unauthenticated", detail)

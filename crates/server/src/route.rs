@@ -51,6 +51,15 @@ impl Method {
     }
 }
 
+/// Who a route is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Audience {
+    /// Programs, with a token in a header; bodies and problems are JSON.
+    Program,
+    /// People, who may also be signed in; bodies are forms, and problems pages.
+    Person,
+}
+
 /// What a handler is given.
 pub(crate) struct Asked {
     pub(crate) served: Arc<ServerState>,
@@ -83,6 +92,8 @@ pub struct Route {
     pub path: &'static str,
     /// What it needs.
     pub access: Access,
+    /// Who it is for.
+    pub audience: Audience,
     /// What it is for, in a line.
     pub summary: &'static str,
     /// The parameters of its query, each with a word on what it says.

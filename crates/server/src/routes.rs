@@ -11,13 +11,14 @@ use tenure::access::Role;
 use tenure::api::body;
 
 use crate::access::Access;
+use crate::console;
 use crate::description::{NoBody, described};
 use crate::handlers::{
     claims, commands, events, lists, looks, pages, probes, recovery, tasks, tokens, verbs,
 };
 use crate::pipeline::answer;
 use crate::problem::Problem;
-use crate::route::{Method, Route};
+use crate::route::{Audience, Method, Route};
 use crate::shapes as shape;
 use crate::state::ServerState;
 
@@ -28,6 +29,7 @@ macro_rules! route {
             method: Method::$method,
             path: $path,
             access: $access,
+            audience: audience($path),
             summary: $summary,
             query: { #[allow(unused_mut, unused_assignments)] let mut query: &[(&str, &str)] = &[]; $(query = $query;)? query },
             described: described::<route!(@takes $($takes)?), $gives>($status),
@@ -79,6 +81,14 @@ const HISTORY: &[(&str, &str)] = &[
 const HISTORY_OF_ALL: &[(&str, &str)] =
     &[HISTORY[0], HISTORY[1], HISTORY[2], ("task", "Only events of tasks with this id.")];
 
+/// Who a route is for: people look at the API's description, too.
+fn audience(path: &str) -> Audience {
+    match path {
+        "/" | "/docs" | "/openapi.json" => Audience::Person,
+        _ => Audience::Program,
+    }
+}
+
 /// Every route. It is longer than a screen because it is one table.
 #[rustfmt::skip]
 fn table() -> Vec<Route> {
@@ -88,7 +98,7 @@ fn table() -> Vec<Route> {
         route!(Get "/metrics", Watch(Reader), "Metrics for Prometheus", probes::metrics, gives 200 shape::Plain),
         route!(Get "/openapi.json", Store(Reader), "This description", pages::openapi, gives 200 shape::Anything),
         route!(Get "/docs", Store(Reader), "This description, as a page", pages::docs, gives 200 shape::Plain),
-        route!(Get "/", Store(Reader), "Start page", pages::front, gives 200 shape::Plain),
+        route!(Get "/", Store(Reader), "The console, for people", console::now_page, query &[("ns", "The namespace. Default: that of the server.")], gives 200 shape::Plain),
 
         route!(Post "/v1/{ns}/tasks", Namespace(Worker), "Create a task", tasks::create, query TASK, takes body::CreateBody, gives 201 shape::AnsweredTask),
         route!(Get "/v1/{ns}/tasks", Namespace(Reader), "List tasks, the newest first", lists::tasks, query FILTER, gives 200 shape::Tasks),
@@ -157,10 +167,11 @@ pub fn routes() -> &'static [Route] {
 /// The router over all of them.
 pub(crate) fn router(served: Arc<ServerState>) -> Router {
     let mut router = Router::new();
-    let mut paths: Vec<&'static str> = routes().iter().map(|route| route.path).collect();
+    let all = || routes().iter().chain(console::pages());
+    let mut paths: Vec<&'static str> = all().map(|route| route.path).collect();
     paths.dedup();
     for path in paths {
-        let of_path = routes().iter().filter(|route| route.path == path);
+        let of_path = all().filter(|route| route.path == path);
         let methods = of_path.fold(MethodRouter::new(), |methods, route| {
             methods.on(
                 route.method.filter(),

@@ -12,10 +12,12 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Caller, identify};
+use crate::console::{Sessions, Snapshots};
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::problem::Problem;
 use crate::quotas::Quotas;
+use crate::route::Audience;
 use crate::token_cache::TokenCache;
 use crate::work::Work;
 
@@ -34,6 +36,10 @@ pub(crate) struct ServerState {
     /// The threads for slow work.
     pub(crate) work: Work,
     pub(crate) documents: Documents,
+    /// The people who signed in at the console.
+    pub(crate) sessions: Sessions,
+    /// What the console's first page shows.
+    pub(crate) snapshots: Snapshots,
 }
 
 /// What describes the API. Each is made when it is first asked for.
@@ -52,14 +58,18 @@ impl ServerState {
 
     /// Whether the caller's token is still valid.
     pub(crate) async fn is_still_known(&self, head: &Parts) -> bool {
-        self.caller(head).await.is_ok()
+        self.caller(Audience::Program, head).await.is_ok()
     }
 
-    /// The caller, by the current tokens of the store.
-    pub(crate) async fn caller(&self, head: &Parts) -> Result<Caller, Problem> {
+    /// The caller, by the current tokens of the store. A person may also be known by a session.
+    pub(crate) async fn caller(&self, audience: Audience, head: &Parts) -> Result<Caller, Problem> {
         let looked = timeout(self.options.limits.store_wait_max, self.token_cache.look()).await;
         let page = looked.map_err(|_| Problem::unavailable("the store does not answer; nothing was done"))?;
-        identify(head, &page?, &self.options)
+        let session = match audience {
+            Audience::Program => None,
+            Audience::Person => self.sessions.token(&head.headers),
+        };
+        identify(head, session, &page?, &self.options)
     }
 
     /// The same for monitoring: while the store does not answer, by the last known tokens.
@@ -73,6 +83,6 @@ impl ServerState {
                 )
             })?,
         };
-        identify(head, &page, &self.options)
+        identify(head, None, &page, &self.options)
     }
 }

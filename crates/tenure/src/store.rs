@@ -2,7 +2,7 @@
 
 /// How tasks ended, as an overview counts them.
 pub mod ends {
-    pub use tenure_api::overview::EndCount;
+    pub use tenure_api::overview::{EndCount, MinuteCount};
 }
 
 #[cfg(feature = "postgres")]

@@ -355,7 +355,7 @@ fn told(recorded: &Recorded) -> Vec<u8> {
 }
 
 /// The pieces of a stream as a response body.
-struct Pieces(mpsc::Receiver<Bytes>);
+pub(crate) struct Pieces(pub(crate) mpsc::Receiver<Bytes>);
 
 impl futures_core::Stream for Pieces {
     type Item = Result<Frame<Bytes>, Infallible>;

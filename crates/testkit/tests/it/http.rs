@@ -2,10 +2,11 @@
 
 mod access;
 mod bounds;
+mod console;
 mod example_worker;
 mod history;
 mod http2;
-mod pages;
+
 mod probes;
 mod tasks;
 mod waits;

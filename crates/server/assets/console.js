@@ -1,0 +1,184 @@
+// Keeps a page of the console up to date. Without this script each page still works; it then shows the moment at which it was loaded.
+//
+// When the server says that something changed, the page is fetched again, and its parts marked `data-live` are merged into what is
+// shown. A row is never moved under the pointer or under the keyboard's focus: rows that are there are changed in place, and what comes
+// or goes waits until the pointer has left.
+"use strict";
+(() => {
+  const body = document.body;
+  if (!body.dataset.now) return rememberNames();
+
+  // Times are the store's, whatever the clock of this machine says.
+  const ahead = Number(body.dataset.now) - Date.now();
+  const now = () => Date.now() + ahead;
+  const words = document.querySelector("[data-live-state]");
+  let loadedAt = now();
+  let isFetching = false;
+  let wanted = false;
+  let isBroken = false;
+
+  // ---- times that go on ----------------------------------------------------------------------------------------
+
+  function rough(ms) {
+    const seconds = Math.max(0, Math.floor(ms / 1000));
+    const units = [[86400, "d"], [3600, "h"], [60, "m"], [1, "s"]];
+    const at = units.findIndex(([unit]) => seconds >= unit);
+    if (at < 0) return "0s";
+    const [unit, name] = units[at];
+    const next = units[at + 1];
+    const rest = next ? Math.floor((seconds % unit) / next[0]) : 0;
+    return Math.floor(seconds / unit) + name + (rest > 0 ? ` ${rest}${next[1]}` : "");
+  }
+
+  function set(element, text) {
+    if (element.textContent !== text) element.textContent = text;
+  }
+
+  function tick() {
+    const at = now();
+    for (const time of document.querySelectorAll("time[data-at]")) {
+      const then = Number(time.dataset.at);
+      set(time, then > at ? `in ${rough(then - at + 999)}` : `${rough(at - then)} ago`);
+    }
+    for (const time of document.querySelectorAll("time[data-age]")) set(time, rough(at - Number(time.dataset.age)));
+    for (const bar of document.querySelectorAll("progress[data-until]")) {
+      const from = Number(bar.dataset.from), until = Number(bar.dataset.until);
+      bar.value = Math.max(0, Math.min(1000, (1000 * (until - at)) / Math.max(1, until - from)));
+    }
+    for (const left of document.querySelectorAll("[data-left]")) {
+      const until = Number(left.dataset.left);
+      set(left, until > at ? `${rough(until - at + 999)} left` : `lapsed ${rough(at - until)} ago`);
+      left.parentElement.classList.toggle("lapsed", until <= at);
+    }
+    const age = at - loadedAt;
+    set(words, isBroken ? `not connected; as of ${rough(age)} ago` : age < 5000 ? "live" : `as of ${rough(age)} ago`);
+  }
+
+  // ---- the page as it is now -----------------------------------------------------------------------------------
+
+  // Something in a part is in use: the pointer is on it, the focus is in it, or some of its text is selected.
+  function isInUse(part) {
+    const selection = document.getSelection();
+    return part.matches(":hover") || part.contains(document.activeElement) ||
+      (selection && !selection.isCollapsed && part.contains(selection.anchorNode));
+  }
+
+  function keyed(parent) {
+    return new Map([...parent.querySelectorAll(":scope > [data-key]")].map((child) => [child.dataset.key, child]));
+  }
+
+  // Changes an element in place where it can, so that focus and selection stay.
+  function change(old, next) {
+    if (old.isEqualNode(next)) return;
+    const isLeaf = old.children.length !== next.children.length || [...old.children].some((child, at) => child.tagName !== next.children[at].tagName);
+    if (isLeaf || old.children.length === 0) {
+      old.innerHTML = next.innerHTML;
+    } else {
+      const texts = [...old.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => node.data).join("");
+      const nextTexts = [...next.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => node.data).join("");
+      if (texts !== nextTexts) old.innerHTML = next.innerHTML;
+      else [...old.children].forEach((child, at) => change(child, next.children[at]));
+    }
+    for (const { name } of [...old.attributes]) if (!next.hasAttribute(name)) old.removeAttribute(name);
+    for (const { name, value } of [...next.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+
+  // Returns whether something is left to be done once the part is no longer in use.
+  function merge(part, next) {
+    if (part.isEqualNode(next)) return false;
+    if (!isInUse(part)) {
+      const before = new Set([...part.querySelectorAll("tr[data-key]")].map((row) => row.dataset.key));
+      part.innerHTML = next.innerHTML;
+      for (const row of part.querySelectorAll("tr[data-key]")) if (before.size && !before.has(row.dataset.key)) row.classList.add("new");
+      return false;
+    }
+    // In place: what is there stays where it is.
+    const lists = [...part.querySelectorAll("[data-rows]")], nextLists = [...next.querySelectorAll("[data-rows]")];
+    if (lists.length === 0 || lists.length !== nextLists.length) return true;
+    let isLeft = false;
+    lists.forEach((list, at) => {
+      const there = keyed(list), coming = keyed(nextLists[at]);
+      for (const [key, row] of there) {
+        const after = coming.get(key);
+        row.classList.toggle("gone", !after);
+        if (after && !row.contains(document.activeElement)) change(row, after);
+        isLeft ||= !after;
+      }
+      for (const key of coming.keys()) isLeft ||= !there.has(key);
+    });
+    return isLeft;
+  }
+
+  let pending = null;
+
+  function show(next) {
+    pending = null;
+    for (const part of document.querySelectorAll("[data-live]")) {
+      const after = next.querySelector(`[data-live="${part.dataset.live}"]`);
+      if (after && merge(part, after)) pending = next;
+    }
+    tick();
+  }
+
+  document.addEventListener("pointerout", (event) => { if (pending && !event.relatedTarget?.closest("[data-live]")) show(pending); });
+  document.addEventListener("focusout", () => setTimeout(() => { if (pending) show(pending); }, 0));
+
+  async function refresh() {
+    if (document.hidden) { wanted = true; return; }
+    if (isFetching) { wanted = true; return; }
+    isFetching = true;
+    wanted = false;
+    try {
+      const response = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual", cache: "no-store" });
+      if (response.type === "opaqueredirect") { location.reload(); return; }
+      if (response.ok) {
+        const next = new DOMParser().parseFromString(await response.text(), "text/html");
+        loadedAt = Number(next.body.dataset.now) || now();
+        isBroken = false;
+        show(next);
+      } else {
+        isBroken = true;
+      }
+    } catch {
+      isBroken = true;
+    } finally {
+      isFetching = false;
+      tick();
+      if (wanted) setTimeout(refresh, 500);
+    }
+  }
+
+  // ---- when ----------------------------------------------------------------------------------------------------
+
+  if (document.querySelector("[data-live]")) {
+    const source = new EventSource(`/live?ns=${encodeURIComponent(body.dataset.namespace)}`);
+    source.addEventListener("changed", refresh);
+    source.addEventListener("error", () => { isBroken = source.readyState !== EventSource.OPEN; });
+    // Heartbeats are no events, but they move the ends of leases.
+    setInterval(refresh, 5000);
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+    // What is said about the action before is over with the next look.
+    if (new URLSearchParams(location.search).has("done")) {
+      const address = new URL(location.href);
+      address.searchParams.delete("done");
+      history.replaceState(null, "", address);
+    }
+  }
+  document.querySelector(".namespaces select")?.addEventListener("change", (event) => event.target.form.submit());
+  document.querySelector(".namespaces button")?.classList.add("hidden");
+  rememberNames();
+  tick();
+  setInterval(tick, 1000);
+
+  // ---- names ---------------------------------------------------------------------------------------------------
+
+  // Where no token says who acts, a form asks; what was said last is written in again.
+  function rememberNames() {
+    for (const field of document.querySelectorAll("[data-remember]")) {
+      try {
+        field.value ||= localStorage.getItem("tenure-name") ?? "";
+        field.form.addEventListener("submit", () => localStorage.setItem("tenure-name", field.value));
+      } catch { /* Without storage the name is asked for each time. */ }
+    }
+  }
+})();

@@ -1,0 +1,120 @@
+//! The console: pages for people, rendered here. They work without a script; a small one keeps them up to date.
+//!
+//! A page decides nothing about tasks. What it offers is what the core would allow, asked beforehand, and what is done goes as the
+//! same command that the API takes.
+
+mod act;
+mod assets;
+mod chart;
+mod form;
+mod layout;
+mod live;
+mod now;
+mod offers;
+mod problem_page;
+mod session;
+mod sign_in;
+mod snapshot;
+mod task;
+mod words;
+
+use std::sync::LazyLock;
+
+use tenure::access::Role::{Operator, Reader};
+use tenure::core::id::Namespace;
+use tenure::core::refusal::Refusal;
+
+use crate::access::Access::{Namespace as InNamespace, Probe, Store};
+use crate::description::{NoBody, described};
+use crate::problem::Problem;
+use crate::route::{Asked, Audience, Method, Route};
+
+pub(crate) use now::page as now_page;
+pub(crate) use problem_page::{Visit, response as problem_page};
+pub(crate) use session::{Sessions, check_same_site};
+pub(crate) use snapshot::Snapshots;
+
+/// A row; the handler is an async function of [`Asked`].
+macro_rules! page {
+    ($method:ident $path:literal, $access:expr, $summary:literal, $handler:expr $(, query $query:expr)?) => {
+        Route {
+            method: Method::$method,
+            path: $path,
+            access: $access,
+            audience: Audience::Person,
+            summary: $summary,
+            query: { #[allow(unused_mut, unused_assignments)] let mut query: &[(&str, &str)] = &[]; $(query = $query;)? query },
+            described: described::<NoBody, NoBody>(200),
+            handler: |asked| Box::pin($handler(asked)),
+        }
+    };
+}
+
+const NAMESPACE: (&str, &str) = ("ns", "The namespace. Default: that of the server.");
+const ACT: &[(&str, &str)] = &[("verb", "What to do."), ("seq", "The number of the compensation.")];
+
+/// Every page but the first one, which is in the table of the API's routes.
+#[rustfmt::skip]
+fn table() -> Vec<Route> {
+    vec![
+        page!(Get "/sign-in", Probe, "Sign in", sign_in::page, query &[("next", "Where to go then.")]),
+        page!(Post "/sign-in", Probe, "Sign in with a token", sign_in::enter),
+        page!(Post "/sign-out", Probe, "Sign out", sign_in::leave),
+        page!(Get "/assets/console.css", Probe, "The style of the pages", assets::style, query &[("v", "Which version.")]),
+        page!(Get "/assets/console.js", Probe, "The script of the pages", assets::script, query &[("v", "Which version.")]),
+        page!(Get "/assets/icon.svg", Probe, "The icon of the pages", assets::icon, query &[("v", "Which version.")]),
+        page!(Get "/live", Store(Reader), "Says when something changed", live::stream, query &[NAMESPACE]),
+        page!(Get "/tasks/{ns}/{id}", InNamespace(Reader), "A task", task::page, query &[("done", "What was just done.")]),
+        page!(Get "/tasks/{ns}/{id}/act", InNamespace(Operator), "What an action will do", act::page, query ACT),
+        page!(Post "/tasks/{ns}/{id}/act", InNamespace(Operator), "Do it", act::done, query ACT),
+    ]
+}
+
+/// Every page but the first one.
+pub(crate) fn pages() -> &'static [Route] {
+    static PAGES: LazyLock<Vec<Route>> = LazyLock::new(table);
+    &PAGES
+}
+
+impl Asked {
+    /// The namespace that a page shows: that of its path or query, else the server's.
+    fn shown_namespace(&self) -> Result<Namespace, Problem> {
+        if let Some(namespace) = &self.path.namespace {
+            return Ok(namespace.clone());
+        }
+        let named = match self.query.one("ns")? {
+            Some(name) => Namespace::new(name)?,
+            None => self.usual_namespace()?,
+        };
+        if self.caller.namespaces.contains(&named) {
+            return Ok(named);
+        }
+        Err(Problem::not_found("this namespace does not exist, or your token is not bound to it"))
+    }
+
+    /// The server's own namespace; for a token that is not bound to it, the first one that it is bound to.
+    fn usual_namespace(&self) -> Result<Namespace, Problem> {
+        let usual = match &self.served.options.namespace {
+            Some(namespace) => namespace.clone(),
+            None => Namespace::new(tenure::ledger::DEFAULT_NAMESPACE)?,
+        };
+        let first = match &self.caller.namespaces {
+            tenure::access::NamespaceScope::All => None,
+            tenure::access::NamespaceScope::These(these) => these.iter().next(),
+        };
+        match first {
+            Some(first) if !self.caller.namespaces.contains(&usual) => Ok(first.clone()),
+            Some(_) | None => Ok(usual),
+        }
+    }
+
+    /// Whether the caller may act on tasks.
+    fn may_act(&self) -> bool {
+        self.caller.role.includes(Operator)
+    }
+}
+
+/// A field of a form that must be there.
+fn required(field: &'static str) -> Refusal {
+    Refusal::invalid(field, "is required")
+}

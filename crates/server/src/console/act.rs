@@ -1,0 +1,165 @@
+//! The form of an action, which says beforehand what it will do, and the action itself.
+
+use askama::Template;
+use axum::http::StatusCode;
+use tenure::core::id::RequestId;
+use tenure::core::refusal::Refusal;
+use tenure::core::task::Task;
+use tenure::store::Answer;
+use tenure::store::answering::AnswerForm;
+
+use super::form::Form;
+use super::layout::{Layout, Place, respond};
+use super::offers::{Act, Fields, effects};
+use super::required;
+use super::sign_in::to;
+use super::words::{StateMark, state_mark, task_path};
+use crate::handlers::verbs::decide;
+use crate::problem::Problem;
+use crate::route::{Answered, Asked};
+
+#[derive(Template)]
+#[template(path = "act.html")]
+struct ActPage {
+    layout: Layout,
+    id: String,
+    path: String,
+    state: StateMark,
+    label: &'static str,
+    query: String,
+    effects: Vec<String>,
+    /// What can be waived with it.
+    waivable: Vec<Waivable>,
+    takes_id: bool,
+    is_final: bool,
+    /// Whether the form must say who it is, because no token does.
+    asks_who: bool,
+    /// The request id: the same form sent twice is one command.
+    request: String,
+    /// Why it was refused, after it was sent.
+    error: Option<String>,
+    said: Said,
+}
+
+/// What the form said when it was refused, so that nothing must be written twice.
+#[derive(Default)]
+struct Said {
+    reason: String,
+    id: String,
+    actor: String,
+}
+
+struct Waivable {
+    seq: u32,
+    what: String,
+    is_checked: bool,
+    reason: String,
+}
+
+/// The task of the path, and the action of the query.
+async fn wanted(asked: &Asked) -> Result<(Task, Act), Problem> {
+    let word = asked.query.one("verb")?.ok_or_else(|| required("verb"))?;
+    let act = Act::of(word, asked.query.one("seq")?)?;
+    let id = asked.path.id.as_deref().ok_or_else(|| required("id"))?;
+    let task = asked.served.ledger_of(&asked.shown_namespace()?)?.task(id).await?;
+    Ok((task, act))
+}
+
+/// `GET /tasks/{ns}/{id}/act`.
+pub(super) async fn page(asked: Asked) -> Answered {
+    let (task, act) = wanted(&asked).await?;
+    let request = asked.served.ledger.entropy().new_id();
+    shown(&asked, &task, act, (request, None), &Form::read("")?).await
+}
+
+async fn shown(
+    asked: &Asked,
+    task: &Task,
+    act: Act,
+    (request, refusal): (String, Option<Refusal>),
+    form: &Form,
+) -> Answered {
+    let now = asked.served.ledger.now().await?;
+    let random = asked.served.ledger.entropy();
+    let effects = effects(act, task, now, random);
+    // Meanwhile somebody else may have done it, or something else.
+    let gone = effects
+        .is_none()
+        .then(|| "The task has changed, and this can't be done with it any more.".to_owned());
+    let owed: Vec<_> = if act.takes_waivers() { task.owed().collect() } else { Vec::new() };
+    let waivable = owed.into_iter().map(|one| Waivable {
+        seq: one.seq.0,
+        what: format!("{} {}", one.undo.kind, one.undo.target),
+        is_checked: form.is_checked(&format!("waive-{}", one.seq)),
+        reason: form.said(&format!("waive-{}-reason", one.seq)).unwrap_or_default().to_owned(),
+    });
+    let said = |name| form.said(name).unwrap_or_default().to_owned();
+    let status = if refusal.is_some() || gone.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
+    let title = format!("{}: {}", act.label(), task.id);
+    let page = ActPage {
+        layout: Layout::of(asked, Place::Elsewhere, &title, &task.namespace, now).await?,
+        id: task.id.to_string(),
+        path: task_path(&task.namespace, &task.id),
+        state: state_mark(task.state()),
+        label: act.label(),
+        query: act.query(),
+        effects: effects.unwrap_or_default(),
+        waivable: waivable.collect(),
+        takes_id: act == Act::Retry,
+        is_final: act.is_final(),
+        asks_who: asked.caller.name.is_none(),
+        request,
+        error: refusal.map(|refusal| refusal.message.into()).or(gone),
+        said: Said { reason: said("reason"), id: said("id"), actor: said("actor") },
+    };
+    Ok(respond(status, &page))
+}
+
+/// `POST /tasks/{ns}/{id}/act`. A form that is sent twice gets the same answer twice.
+pub(super) async fn done(asked: Asked) -> Answered {
+    let form = Form::read(&asked.body.text)?;
+    let (task, act) = wanted(&asked).await?;
+    let request = form.said("request").ok_or_else(|| required("request"))?.to_owned();
+    match act_by(&asked, &task, act, &form, &request).await {
+        Ok(path) => to(&path),
+        Err(problem) => match problem.into_refusal() {
+            Ok(refusal) => {
+                // It is another command from now on.
+                let next = asked.served.ledger.entropy().new_id();
+                shown(&asked, &task, act, (next, Some(refusal)), &form).await
+            }
+            Err(problem) => Err(problem),
+        },
+    }
+}
+
+/// Does it, and says where to go then.
+async fn act_by(asked: &Asked, task: &Task, act: Act, form: &Form, request: &str) -> Result<String, Problem> {
+    let fields = fields(asked, task, act, form)?;
+    let (actor, request) = (asked.caller.name.clone(), Some(RequestId::new(request)?));
+    let command = act.command_for(task, &fields, (actor, request), asked.served.ledger.entropy())?;
+    asked.caller.may(&command.action)?;
+    let path = match decide(asked, command, AnswerForm::Whole).await? {
+        // The first is the new task.
+        Answer::Task(after) | Answer::Retried(after, _) => task_path(&after.namespace, &after.id),
+        Answer::Claimed(_) | Answer::Renewed(_) | Answer::Minimal(_) => return Err(Problem::wrong_answer()),
+    };
+    Ok(format!("{path}?done={}", act.word()))
+}
+
+fn fields(asked: &Asked, task: &Task, act: Act, form: &Form) -> Result<Fields, Problem> {
+    let reason = form.said("reason").ok_or_else(|| required("reason"))?.to_owned();
+    let actor = match &asked.caller.name {
+        Some(_) => None,
+        None => Some(form.said("actor").ok_or_else(|| required("actor"))?.to_owned()),
+    };
+    let mut waive = Vec::new();
+    if act.takes_waivers() {
+        for one in task.owed().filter(|one| form.is_checked(&format!("waive-{}", one.seq))) {
+            // Without a reason of its own it has that of the whole.
+            let own = form.said(&format!("waive-{}-reason", one.seq));
+            waive.push((one.seq.0, own.unwrap_or(&reason).to_owned()));
+        }
+    }
+    Ok(Fields { reason, id: form.said("id").map(str::to_owned), waive, actor })
+}

@@ -1,0 +1,51 @@
+//! The fields of a form that a page sent.
+
+use std::collections::BTreeMap;
+
+use tenure::core::refusal::Refusal;
+
+use crate::body::pairs;
+use crate::problem::Problem;
+
+/// The fields, each once.
+pub(super) struct Form(BTreeMap<String, String>);
+
+impl Form {
+    /// Reads a body of the kind `application/x-www-form-urlencoded`.
+    pub(super) fn read(text: &str) -> Result<Form, Problem> {
+        let mut fields = BTreeMap::new();
+        for (name, value) in pairs(text)? {
+            // Browsers end lines as forms of old did.
+            if fields.insert(name, value.replace("\r\n", "\n")).is_some() {
+                return Err(Refusal::invalid("form", "each field must be given only once").into());
+            }
+        }
+        Ok(Form(fields))
+    }
+
+    /// What a field says; none if it is missing or blank.
+    pub(super) fn said(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
+    }
+
+    /// Whether a box is checked.
+    pub(super) fn is_checked(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_has_texts_and_boxes() {
+        let form = Form::read("reason=a+b%0D%0Ac&empty=++&waive-1=on").expect("a form");
+        assert_eq!(
+            (form.said("reason"), form.said("empty"), form.said("other")),
+            (Some("a b\nc"), None, None)
+        );
+        assert!(form.is_checked("waive-1") && !form.is_checked("waive-2"));
+        assert!(Form::read("a=1&a=2").is_err(), "which one?");
+    }
+}

@@ -1,0 +1,309 @@
+//! What a person may do with a task now, and what each of it will do. The core is asked, as if it were done: so no rule stands here.
+
+use serde_json::{Map, Value, json};
+use tenure::api::command::{By, CommandName, RandomSource, Target, read_body};
+use tenure::core::case::Names;
+use tenure::core::command::{Command, LeaseScope};
+use tenure::core::compensation::Compensation;
+use tenure::core::decide::{Decision, Stored, decide};
+use tenure::core::id::{Actor, Epoch, RequestId, Seq};
+use tenure::core::refusal::Refusal;
+use tenure::core::task::{State, Task};
+use tenure::core::time::Time;
+
+use super::words::count;
+
+/// Something that a person may do with a task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Act {
+    Cancel,
+    Quarantine,
+    Retry,
+    Compensate,
+    Complete,
+    Fail,
+    Dismiss,
+    Note,
+    /// Waives one compensation.
+    Waive(Seq),
+}
+
+/// All about the task as a whole, the most usual first.
+const ABOUT_THE_TASK: [Act; 8] = [
+    Act::Retry,
+    Act::Cancel,
+    Act::Quarantine,
+    Act::Compensate,
+    Act::Complete,
+    Act::Fail,
+    Act::Dismiss,
+    Act::Note,
+];
+
+/// What a form says besides which action it is.
+#[derive(Clone, Default)]
+pub(super) struct Fields {
+    pub(super) reason: String,
+    /// The id of a new task.
+    pub(super) id: Option<String>,
+    /// The compensations to waive, each with its reason.
+    pub(super) waive: Vec<(u32, String)>,
+    /// Who says it, where no token does.
+    pub(super) actor: Option<String>,
+}
+
+/// An action that would not be refused.
+pub(super) struct Offer {
+    pub(super) act: Act,
+    pub(super) label: &'static str,
+    /// For the address of its form.
+    pub(super) query: String,
+}
+
+impl Act {
+    /// The action that an address names.
+    pub(super) fn of(word: &str, seq: Option<&str>) -> Result<Act, Refusal> {
+        let unknown = || Refusal::invalid("verb", "not an action of this page");
+        if word == "waive" {
+            let number = seq.and_then(|seq| seq.parse().ok());
+            return number
+                .map(|number| Act::Waive(Seq(number)))
+                .ok_or_else(|| Refusal::invalid("seq", "a whole number from 1"));
+        }
+        ABOUT_THE_TASK.into_iter().find(|act| act.word() == word).ok_or_else(unknown)
+    }
+
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Act::Cancel => "cancel",
+            Act::Quarantine => "quarantine",
+            Act::Retry => "retry",
+            Act::Compensate => "compensate",
+            Act::Complete => "complete",
+            Act::Fail => "fail",
+            Act::Dismiss => "dismiss",
+            Act::Note => "note",
+            Act::Waive(_) => "waive",
+        }
+    }
+
+    pub(super) fn query(self) -> String {
+        match self {
+            Act::Waive(seq) => format!("verb=waive&seq={seq}"),
+            other => format!("verb={}", other.word()),
+        }
+    }
+
+    /// What its button says.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Act::Cancel => "Cancel",
+            Act::Quarantine => "Park for a person",
+            Act::Retry => "Retry as a new task",
+            Act::Compensate => "Close as undone",
+            Act::Complete => "Mark as completed",
+            Act::Fail => "Mark as failed",
+            Act::Dismiss => "Dismiss",
+            Act::Note => "Add a note",
+            Act::Waive(_) => "Waive",
+        }
+    }
+
+    /// What was done, after it was.
+    pub(super) fn done(word: &str) -> Option<&'static str> {
+        match word {
+            "cancel" => Some("The cancel is recorded."),
+            "quarantine" => Some("The task is parked."),
+            "retry" => Some("This is the new task."),
+            "compensate" => Some("The task is closed as undone."),
+            "complete" => Some("The task is completed."),
+            "fail" => Some("The task has failed."),
+            "dismiss" => Some("The end is dismissed."),
+            "note" => Some("The note is recorded."),
+            "waive" => Some("The compensation is waived."),
+            _ => None,
+        }
+    }
+
+    /// Whether what is owed can be waived with it.
+    pub(super) fn takes_waivers(self) -> bool {
+        matches!(self, Act::Retry | Act::Compensate)
+    }
+
+    /// Whether it ends what can't be begun again.
+    pub(super) fn is_final(self) -> bool {
+        matches!(self, Act::Cancel | Act::Compensate | Act::Complete | Act::Fail | Act::Waive(_))
+    }
+
+    fn command(self) -> CommandName {
+        match self {
+            Act::Cancel => CommandName::Cancel,
+            Act::Quarantine => CommandName::Quarantine,
+            Act::Retry => CommandName::Retry,
+            Act::Compensate => CommandName::Compensate,
+            Act::Complete => CommandName::Complete,
+            Act::Fail => CommandName::Fail,
+            Act::Dismiss | Act::Note => CommandName::Notes,
+            Act::Waive(_) => CommandName::Waive,
+        }
+    }
+
+    /// The body of the API's route for it.
+    fn body(self, task: &Task, fields: &Fields) -> String {
+        let Fields { reason, id, waive, actor } = fields;
+        let mut body = Map::new();
+        let word = if matches!(self, Act::Dismiss | Act::Note) { "note" } else { "reason" };
+        body.insert(word.to_owned(), json!(reason));
+        if self == Act::Dismiss {
+            body.insert("dismiss".to_owned(), json!(true));
+        }
+        if self == Act::Fail && task.compensations.is_empty() {
+            // What an operator of the command line says with `--undo none=-`.
+            body.insert("compensation".to_owned(), json!({"kind": "none", "target": "-"}));
+        }
+        if self.takes_waivers() && !waive.is_empty() {
+            let waive: Vec<Value> =
+                waive.iter().map(|(seq, reason)| json!({"seq": seq, "reason": reason})).collect();
+            body.insert("waive".to_owned(), json!(waive));
+        }
+        if let Some(id) = id.as_ref().filter(|_| self == Act::Retry) {
+            body.insert("id".to_owned(), json!(id));
+        }
+        if let Some(actor) = actor {
+            body.insert("as".to_owned(), json!(actor));
+        }
+        Value::Object(body).to_string()
+    }
+
+    /// The command, by whoever the token or else the form names.
+    pub(super) fn command_for(
+        self,
+        task: &Task,
+        fields: &Fields,
+        (actor, request): (Option<Actor>, Option<RequestId>),
+        random: &dyn RandomSource,
+    ) -> Result<Command, Refusal> {
+        let by = By { namespace: &task.namespace, actor, lease_scope: LeaseScope::Any, random };
+        let seq = if let Act::Waive(seq) = self { Some(seq) } else { None };
+        let target = Target { task: Some(task.id.clone()), seq, request };
+        read_body(self.command(), target, &self.body(task, fields), &by)
+    }
+
+    /// What would come of it, or why it would be refused.
+    fn forecast(
+        self,
+        task: &Task,
+        fields: &Fields,
+        now: Time,
+        random: &dyn RandomSource,
+    ) -> Result<Decision, Refusal> {
+        let command = self.command_for(task, fields, (Actor::new("console").ok(), None), random)?;
+        decide(Stored { task: Some(task), names: Names::Free, floor: Epoch::ZERO }, &command, now)
+    }
+
+    /// The same, where a reason will be given, and waivers where they are needed.
+    fn best_forecast(self, task: &Task, now: Time, random: &dyn RandomSource) -> Option<Decision> {
+        let plain = Fields { reason: "to be given".to_owned(), ..Fields::default() };
+        let waived = Fields {
+            waive: task.owed().map(|one| (one.seq.0, "to be given".to_owned())).collect(),
+            ..plain.clone()
+        };
+        let plainly = self.forecast(task, &plain, now, random).ok();
+        plainly.or_else(|| self.takes_waivers().then(|| self.forecast(task, &waived, now, random).ok())?)
+    }
+}
+
+/// What may be done with the task as a whole.
+pub(super) fn about_the_task(task: &Task, now: Time, random: &dyn RandomSource) -> Vec<Offer> {
+    let allowed = ABOUT_THE_TASK.into_iter().filter(|act| act.best_forecast(task, now, random).is_some());
+    allowed.map(offer).collect()
+}
+
+/// Whether that compensation may be waived.
+pub(super) fn waiver(task: &Task, one: &Compensation, now: Time, random: &dyn RandomSource) -> Option<Offer> {
+    let act = Act::Waive(one.seq);
+    act.best_forecast(task, now, random).map(|_| offer(act))
+}
+
+fn offer(act: Act) -> Offer {
+    Offer { act, label: act.label(), query: act.query() }
+}
+
+/// What it will do, in sentences, the most important first; none if it would be refused.
+pub(super) fn effects(act: Act, task: &Task, now: Time, random: &dyn RandomSource) -> Option<Vec<String>> {
+    let decision = act.best_forecast(task, now, random)?;
+    let (after, owed) = (&decision.task, task.owed().count() as u64);
+    let compensations = count(owed, "compensation");
+    let mut effects = Vec::new();
+    let mut say = |words: String| effects.push(words);
+    match act {
+        Act::Note => say("Your note is added to the history of the task. Nothing else changes.".to_owned()),
+        Act::Dismiss => {
+            say("The task is no longer listed among those that a person should see to. It stays as it ended."
+                .to_owned())
+        }
+        Act::Cancel if after.state() == State::Running => {
+            let holder = task.lease().map(|lease| lease.owner.as_str()).unwrap_or_default();
+            say(format!(
+                "{holder} is told to stop with its next heartbeat. The task stays running until {holder} ends it, or its lease lapses."
+            ));
+        }
+        Act::Cancel if after.state() == task.state() => {
+            say("It is recorded that the task is not wanted: when what it owes is undone, it is closed and not tried again.".to_owned());
+        }
+        Act::Waive(seq) => {
+            let what = task.compensations.iter().find(|one| one.seq == seq);
+            let what = what.map(|one| format!("{} {}", one.undo.kind, one.undo.target)).unwrap_or_default();
+            say(format!(
+                "Compensation {seq}, {what}, is not undone by anybody any more. Waive it only if there is nothing left to undo."
+            ));
+        }
+        Act::Retry => {
+            let inherited = match owed {
+                0 => String::new(),
+                _ => format!(", which first undoes {compensations}, except for those that you waive"),
+            };
+            say(format!(
+                "A new task with the same queue, payload and policy is created{inherited}. This one stays as it ended, and names the new one."
+            ));
+        }
+        Act::Cancel | Act::Quarantine | Act::Compensate | Act::Complete | Act::Fail => {}
+    }
+    if after.state() != task.state() {
+        say(match (after.state(), owed) {
+            (State::Compensating, _) => {
+                format!("Recovery undoes {compensations}, and then the task is closed.")
+            }
+            (State::Completed, 0) => "The task is completed. Nothing changes it again.".to_owned(),
+            (State::Completed, _) => format!(
+                "The task is completed, and {compensations} will not be undone. Nothing changes it again."
+            ),
+            (State::Failed, 0) => "The task has failed for good. Nothing changes it again.".to_owned(),
+            (State::Failed, _) => format!(
+                "The task has failed for good, and nothing is undone: {compensations} stay for a person."
+            ),
+            (State::Compensated, 0) => "The task is closed. Nothing changes it again.".to_owned(),
+            (State::Compensated, _) => {
+                format!(
+                    "The task is closed as undone. You say that {compensations} need no undo, each with a reason. Nothing changes it again."
+                )
+            }
+            (State::Quarantined, 0) => {
+                "The task is parked: nobody works on it, and recovery leaves it.".to_owned()
+            }
+            (State::Quarantined, _) => format!(
+                "The task is parked: nobody works on it, and recovery leaves it. {compensations} stay to be undone."
+            ),
+            (other @ (State::Planned | State::Dispatched | State::Running), _) => {
+                format!("The task becomes {}.", other.as_str())
+            }
+        });
+    }
+    if let Some(lease) = task.lease().filter(|_| after.lease().is_none()) {
+        say(format!(
+            "The lease of {} at epoch {} ends at once: whatever it sends after that is refused.",
+            lease.owner, lease.epoch
+        ));
+    }
+    Some(effects)
+}

@@ -1,0 +1,70 @@
+//! A problem as a page: what went wrong, and the way out.
+
+use askama::Template;
+use axum::body::Body;
+use axum::http::header::{ACCEPT, HeaderMap};
+use axum::http::request::Parts;
+use axum::http::{Response, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::layout::{Layout, Place, respond};
+use super::sign_in::to;
+use crate::problem::Problem;
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage {
+    layout: Layout,
+    heading: &'static str,
+    detail: String,
+    is_sign_in_needed: bool,
+}
+
+/// Who asked: a browser, and for what.
+pub(crate) struct Visit {
+    is_browser: bool,
+    target: String,
+}
+
+impl Visit {
+    pub(crate) fn of(head: &Parts) -> Visit {
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+        // To go back to where a form was sent would not send it again.
+        let target = if head.method == axum::http::Method::GET { target } else { "/".to_owned() };
+        Visit { is_browser: wants_page(&head.headers), target }
+    }
+}
+
+/// Programs ask for JSON or anything, browsers for a page.
+fn wants_page(headers: &HeaderMap) -> bool {
+    headers.get(ACCEPT).and_then(|kinds| kinds.to_str().ok()).is_some_and(|kinds| kinds.contains("text/html"))
+}
+
+/// The answer to somebody who asked for a page.
+pub(crate) fn response(problem: Problem, visit: &Visit) -> Response<Body> {
+    if !visit.is_browser {
+        return problem.into_response();
+    }
+    let status = problem.status();
+    if status == StatusCode::UNAUTHORIZED {
+        let next = utf8_percent_encode(&visit.target, NON_ALPHANUMERIC);
+        return to(&format!("/sign-in?next={next}")).unwrap_or_else(Problem::into_response);
+    }
+    let heading = match status {
+        StatusCode::NOT_FOUND => "Not found",
+        StatusCode::FORBIDDEN => "Not allowed",
+        StatusCode::CONFLICT => "It was refused",
+        StatusCode::UNPROCESSABLE_ENTITY => "Something is missing or wrong",
+        StatusCode::SERVICE_UNAVAILABLE => "The store does not answer",
+        StatusCode::GATEWAY_TIMEOUT => "It is not known whether it was done",
+        _ => "It did not work",
+    };
+    let is_sign_in_needed = status == StatusCode::FORBIDDEN;
+    let page = ProblemPage {
+        layout: Layout::bare(heading),
+        heading,
+        detail: problem.detail().to_owned(),
+        is_sign_in_needed,
+    };
+    respond(status, &page)
+}

@@ -1,0 +1,357 @@
+//! A task: why it is where it is, who has it, what must be undone, what happened, and what may be done now.
+
+use askama::Template;
+use axum::http::StatusCode;
+use tenure::core::compensation::{Compensation, Status};
+use tenure::core::event::EventData;
+use tenure::core::task::Task;
+use tenure::core::time::{Span, Time};
+use tenure::instant::rough;
+use tenure::store::{EventFilter, PageSize, Recorded};
+use tenure::why::why_watched;
+
+use super::layout::{Layout, Place, respond};
+use super::offers::{Act, Offer, about_the_task, waiver};
+use super::required;
+use super::words::{Instant, Left, StateMark, state_mark, task_path};
+use crate::problem::Problem;
+use crate::route::{Answered, Asked};
+
+/// How much of a history a page reads; it says if there is more.
+const EVENTS: PageSize = PageSize { items: 500, bytes: 1024 * 1024 };
+/// Between events that are further apart than this, the page says how long nothing happened.
+const GAP: Span = Span::from_secs(60);
+/// How much of a document is shown. The rest is a link away.
+const SHOWN_BYTES: usize = 4 * 1024;
+
+#[derive(Template)]
+#[template(path = "task.html")]
+struct TaskPage {
+    layout: Layout,
+    id: String,
+    path: String,
+    namespace: String,
+    state: StateMark,
+    is_stale: bool,
+    why: String,
+    /// What was just done.
+    done: Option<&'static str>,
+    offers: Vec<Offer>,
+    lease: Option<LeaseView>,
+    facts: Vec<(&'static str, String)>,
+    labels: Vec<(String, String)>,
+    related: Vec<(&'static str, String, String)>,
+    compensations: Vec<CompensationView>,
+    attempts: Vec<Attempt>,
+    timeline: Vec<Moment>,
+    /// Whether the history is longer than what is shown.
+    is_cut: bool,
+    documents: Vec<DocumentView>,
+}
+
+struct LeaseView {
+    owner: String,
+    epoch: u64,
+    since: Instant,
+    heartbeat: Option<Instant>,
+    progressed: Option<Instant>,
+    progress: Option<String>,
+    left: Left,
+    told_to_stop: Option<Instant>,
+}
+
+struct CompensationView {
+    seq: u32,
+    kind: String,
+    target: String,
+    reason: String,
+    status: &'static str,
+    mark: &'static str,
+    tries: u32,
+    receipt: Option<String>,
+    last_error: Option<String>,
+    waiver: Option<String>,
+    offer: Option<Offer>,
+}
+
+/// One attempt at the work, or at its undo.
+struct Attempt {
+    epoch: u64,
+    owner: String,
+    what: &'static str,
+    began: Instant,
+    took: String,
+    /// How it ended; empty while it goes on.
+    end: String,
+}
+
+/// An event, or a pause before it.
+struct Moment {
+    pause: Option<String>,
+    at: Instant,
+    kind: String,
+    actor: String,
+    words: String,
+}
+
+struct DocumentView {
+    name: &'static str,
+    text: String,
+    is_cut: bool,
+}
+
+/// `GET /tasks/{ns}/{id}`.
+pub(super) async fn page(asked: Asked) -> Answered {
+    let namespace = asked.shown_namespace()?;
+    let ledger = asked.served.ledger_of(&namespace)?;
+    let permit = asked.quota.look().await?;
+    let task = ledger.task(asked.path.id.as_deref().ok_or_else(|| required("id"))?).await?;
+    let filter = EventFilter::default().with(|filter| {
+        filter.namespace = Some(namespace.clone());
+        filter.task = Some(task.id.clone());
+    });
+    let events = ledger.store().events(filter, None, EVENTS).await?;
+    let (watchers, now) = (ledger.watchers().await?, ledger.now().await?);
+    drop(permit);
+    let layout = Layout::of(&asked, Place::Elsewhere, task.id.as_str(), &namespace, now).await?;
+    let why = why_watched(&task, now, &watchers).words;
+    let done = asked.query.one("done")?.and_then(Act::done);
+    let is_cut = events.is_cut || events.items.len() >= EVENTS.items;
+    let page = TaskPage::of(&asked, layout, &task, (why, done), (&events.items, is_cut), now)?;
+    Ok(respond(StatusCode::OK, &page))
+}
+
+impl TaskPage {
+    fn of(
+        asked: &Asked,
+        layout: Layout,
+        task: &Task,
+        (why, done): (String, Option<&'static str>),
+        (events, is_cut): (&[Recorded], bool),
+        now: Time,
+    ) -> Result<TaskPage, Problem> {
+        let random = asked.served.ledger.entropy();
+        let may_act = asked.may_act();
+        let offers = if may_act { about_the_task(task, now, random) } else { Vec::new() };
+        // The newest is undone first.
+        let compensations = task.compensations.iter().rev().map(|one| {
+            let offer = if may_act && one.is_owed() { waiver(task, one, now, random) } else { None };
+            compensation(one, offer)
+        });
+        Ok(TaskPage {
+            layout,
+            id: task.id.to_string(),
+            path: task_path(&task.namespace, &task.id),
+            namespace: task.namespace.to_string(),
+            state: state_mark(task.state()),
+            is_stale: task.is_stale(now),
+            why,
+            done,
+            offers,
+            lease: lease(task, now),
+            facts: facts(task, now),
+            labels: task.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+            related: related(task),
+            compensations: compensations.collect(),
+            attempts: attempts(events, task, now),
+            timeline: timeline(events, now),
+            is_cut,
+            documents: documents(task),
+        })
+    }
+}
+
+fn lease(task: &Task, now: Time) -> Option<LeaseView> {
+    let left = Left::of(task, now)?;
+    let instant = |time| Instant::of(time, now);
+    if let Some(lease) = task.lease() {
+        return Some(LeaseView {
+            owner: lease.owner.to_string(),
+            epoch: lease.epoch.0,
+            since: instant(lease.acquired_at),
+            heartbeat: Some(instant(lease.heartbeat_at)),
+            progressed: Some(lease.progressed_at).filter(|at| *at > lease.acquired_at).map(instant),
+            progress: lease.progress.as_ref().map(|progress| progress.as_str().to_owned()),
+            left,
+            told_to_stop: lease.cancel_told.map(|told| instant(told.since)),
+        });
+    }
+    let reservation = task.reservation()?;
+    Some(LeaseView {
+        owner: reservation.owner.to_string(),
+        epoch: 0,
+        since: instant(reservation.reserved_at),
+        heartbeat: None,
+        progressed: None,
+        progress: None,
+        left,
+        told_to_stop: None,
+    })
+}
+
+fn facts(task: &Task, now: Time) -> Vec<(&'static str, String)> {
+    let ago = |time: Time| format!("{} ago", rough(now.since(time)));
+    let policy = &task.policy;
+    let mut facts = vec![
+        ("Queue", task.queue.to_string()),
+        ("Kind", task.kind.to_string()),
+        ("Attempt", format!("{} of {}", task.attempts, policy.max_attempts)),
+        ("Priority", task.priority.to_string()),
+        ("Created", ago(task.created_at)),
+        ("Lease", rough(policy.lease_ttl.span())),
+        ("On lapse", policy.on_lapse.as_str().to_owned()),
+        ("Saga", task.saga_id.to_string()),
+        ("Revision", task.revision.0.to_string()),
+    ];
+    let spans = [
+        ("Stall after", policy.stall_after),
+        ("Time limit", policy.time_limit),
+        ("Start within", policy.start_within),
+        ("Lock delay", policy.lock_delay),
+        ("Cancel grace", policy.cancel_grace),
+    ];
+    facts.extend(spans.into_iter().filter_map(|(name, span)| Some((name, rough(span?)))));
+    facts
+}
+
+/// Tasks that this one comes from or goes on in.
+fn related(task: &Task) -> Vec<(&'static str, String, String)> {
+    let link = |words, id: &tenure::core::id::TaskId| (words, id.to_string(), task_path(&task.namespace, id));
+    let retried_as = task.ending().and_then(|ending| ending.retried_as.as_ref());
+    let before = task.retry_of.as_ref().map(|id| link("A retry of", id));
+    before.into_iter().chain(retried_as.map(|id| link("Retried as", id))).collect()
+}
+
+fn compensation(one: &Compensation, offer: Option<Offer>) -> CompensationView {
+    let text = |text: Option<&str>| text.map(str::to_owned);
+    let mark = match one.status {
+        Status::Standing => "○",
+        Status::Owed => "●",
+        Status::Done => "✓",
+        Status::Waived | Status::Void => "–",
+    };
+    CompensationView {
+        seq: one.seq.0,
+        kind: one.undo.kind.to_string(),
+        target: one.undo.target.to_string(),
+        reason: one.undo.reason.as_ref().map(ToString::to_string).unwrap_or_default(),
+        status: one.status.as_str(),
+        mark,
+        tries: one.tries,
+        receipt: text(one.receipt.as_ref().map(|receipt| receipt.as_str())),
+        last_error: text(one.last_error.as_ref().map(|error| error.as_str())),
+        waiver: text(one.waiver.as_ref().map(|waiver| waiver.as_str())),
+        offer,
+    }
+}
+
+/// Who had the task, for how long, and how that ended, the newest first.
+fn attempts(events: &[Recorded], task: &Task, now: Time) -> Vec<Attempt> {
+    let mut attempts: Vec<(Attempt, Time)> = Vec::new();
+    for Recorded { event, .. } in events {
+        let begun = match &event.what {
+            EventData::Acquired(grant) => Some((grant, "work")),
+            EventData::Reclaimed(grant) => Some((grant, "undo")),
+            _ => None,
+        };
+        let over = match &event.what {
+            EventData::Released { .. } => "released",
+            EventData::RolledBack { lease: Some(_), .. } => "rolled back",
+            EventData::Lapsed { .. } => "lapsed",
+            EventData::Reclaimed(_) => "lapsed, recovery took over",
+            EventData::Acquired(grant) if grant.lapsed.is_some() => "lapsed, somebody else took over",
+            EventData::Replanned { lease: Some(_), .. } => "undone, planned again",
+            EventData::Ended(ended) => ended.state.state().as_str(),
+            _ => "",
+        };
+        if let (false, Some((open, began))) = (over.is_empty(), attempts.last_mut())
+            && open.end.is_empty()
+        {
+            open.end = over.to_owned();
+            open.took = rough(event.at.since(*began));
+        }
+        if let Some((grant, what)) = begun {
+            let attempt = Attempt {
+                epoch: grant.epoch.0,
+                owner: grant.owner.to_string(),
+                what,
+                began: Instant::of(event.at, now),
+                took: rough(now.since(event.at)),
+                end: String::new(),
+            };
+            attempts.push((attempt, event.at));
+        }
+    }
+    if let (Some(lease), Some((open, began))) = (task.lease(), attempts.last_mut())
+        && lease.has_lapsed(now)
+        && open.epoch == lease.epoch.0
+    {
+        open.end = "its lease has lapsed".to_owned();
+        open.took = rough(lease.expires_at.since(*began));
+    }
+    attempts.into_iter().rev().map(|(attempt, _)| attempt).collect()
+}
+
+fn timeline(events: &[Recorded], now: Time) -> Vec<Moment> {
+    let mut before: Option<Time> = None;
+    let mut moments: Vec<Moment> = Vec::with_capacity(events.len());
+    for Recorded { event, .. } in events {
+        let pause = before.map(|before| event.at.since(before)).filter(|pause| *pause >= GAP);
+        before = Some(event.at);
+        moments.push(Moment {
+            pause: pause.map(rough),
+            at: Instant::of(event.at, now),
+            kind: event.what.kind().replace('_', " "),
+            actor: event.actor.to_string(),
+            words: told(&event.what),
+        });
+    }
+    moments
+}
+
+/// What an event says, for people. What a later version adds is shown by its name alone.
+fn told(what: &EventData) -> String {
+    match what {
+        EventData::Registered { seq, undo } => format!("{seq}: {} {}", undo.kind, undo.target),
+        EventData::Dispatched { owner, .. } => format!("for {owner}"),
+        EventData::Acquired(grant) | EventData::Reclaimed(grant) => {
+            format!("{} under epoch {}", grant.owner, grant.epoch)
+        }
+        EventData::Released { reason, .. }
+        | EventData::RolledBack { reason, .. }
+        | EventData::CancelAsked { reason } => reason.to_string(),
+        EventData::Lapsed { lease } => format!("the lease of {} at epoch {}", lease.owner, lease.epoch),
+        EventData::Adopted { seqs } => seqs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        EventData::Settled { seq, receipt, .. } => format!("{seq}: {receipt}"),
+        EventData::Tried { seq, error, .. } => format!("{seq}: {error}"),
+        EventData::Waived(waiver) => format!("{}: {}", waiver.seq, waiver.reason),
+        EventData::Ended(ended) => match &ended.reason {
+            Some(reason) => format!("{}: {reason}", ended.cause.as_str()),
+            None => ended.cause.as_str().to_owned(),
+        },
+        EventData::Annotated { note, terminal_reason, .. } => {
+            note.as_ref().or(terminal_reason.as_ref()).map(ToString::to_string).unwrap_or_default()
+        }
+        EventData::Retried { successor, reason, .. } => format!("as {successor}: {reason}"),
+        _ => String::new(),
+    }
+}
+
+fn documents(task: &Task) -> Vec<DocumentView> {
+    let result = task.ending().and_then(|ending| ending.result.as_ref());
+    let named =
+        [("Payload", Some(&task.payload)), ("Checkpoint", task.checkpoint.as_ref()), ("Result", result)];
+    let shown = |(name, document): (&'static str, Option<&tenure::core::id::Document>)| {
+        let text = document.map(|document| document.as_str()).filter(|text| *text != "null")?;
+        let pretty = serde_json::from_str::<serde_json::Value>(text)
+            .and_then(|value| serde_json::to_string_pretty(&value));
+        let mut text = pretty.unwrap_or_else(|_| text.to_owned());
+        let is_cut = text.len() > SHOWN_BYTES;
+        if is_cut {
+            let end = (0..=SHOWN_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+            text.truncate(end);
+        }
+        Some(DocumentView { name, text, is_cut })
+    };
+    named.into_iter().filter_map(shown).collect()
+}
