@@ -164,6 +164,13 @@
       history.replaceState(null, "", address);
     }
   }
+  document.addEventListener("keydown", (event) => {
+    const isTyping = event.target.closest?.("input, textarea, select");
+    if (event.key === "/" && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      document.querySelector("#q")?.focus();
+    }
+  });
   document.querySelector(".namespaces select")?.addEventListener("change", (event) => event.target.form.submit());
   document.querySelector(".namespaces button")?.classList.add("hidden");
   rememberNames();

@@ -11,11 +11,14 @@ mod layout;
 mod live;
 mod now;
 mod offers;
+mod owners;
 mod problem_page;
+mod rows;
 mod session;
 mod sign_in;
 mod snapshot;
 mod task;
+mod tasks;
 mod words;
 
 use std::sync::LazyLock;
@@ -51,6 +54,22 @@ macro_rules! page {
 }
 
 const NAMESPACE: (&str, &str) = ("ns", "The namespace. Default: that of the server.");
+const TASKS: &[(&str, &str)] = &[
+    NAMESPACE,
+    ("state", "Only in this state; may be repeated."),
+    ("cause", "Only that ended with this cause."),
+    ("queue", "Only of this queue."),
+    ("owner", "Only held by this owner."),
+    ("label", "Only with this label, as `key=value`; may be repeated."),
+    ("stale", "Only stale ones."),
+    ("open", "Only those that have not ended."),
+    ("ended_badly", "Only those that did not succeed."),
+    ("unattended", "Only those that nobody retried or dismissed."),
+    ("since", "Only those that ended, or changed, since then."),
+    ("order", "`newest` or `oldest` first."),
+    ("cursor", "Where to go on."),
+    ("searched", "What a search did not find."),
+];
 const ACT: &[(&str, &str)] = &[("verb", "What to do."), ("seq", "The number of the compensation.")];
 
 /// Every page but the first one, which is in the table of the API's routes.
@@ -64,6 +83,9 @@ fn table() -> Vec<Route> {
         page!(Get "/assets/console.js", Probe, "The script of the pages", assets::script, query &[("v", "Which version.")]),
         page!(Get "/assets/icon.svg", Probe, "The icon of the pages", assets::icon, query &[("v", "Which version.")]),
         page!(Get "/live", Store(Reader), "Says when something changed", live::stream, query &[NAMESPACE]),
+        page!(Get "/tasks", Store(Reader), "Tasks by filters", tasks::page, query TASKS),
+        page!(Get "/owners", Store(Reader), "Who holds what", owners::page, query &[NAMESPACE]),
+        page!(Get "/search", Store(Reader), "Finds tasks by an id, a label or an owner", tasks::search, query &[NAMESPACE, ("q", "What to look for.")]),
         page!(Get "/tasks/{ns}/{id}", InNamespace(Reader), "A task", task::page, query &[("done", "What was just done.")]),
         page!(Get "/tasks/{ns}/{id}/act", InNamespace(Operator), "What an action will do", act::page, query ACT),
         page!(Post "/tasks/{ns}/{id}/act", InNamespace(Operator), "Do it", act::done, query ACT),

@@ -128,7 +128,7 @@ impl Route {
             "/chains",
             "/openapi.json",
         ];
-        self.method == Method::Get && ENDS.iter().any(|end| self.path.ends_with(end))
+        self.method == Method::Get && (self.path == "/" || ENDS.iter().any(|end| self.path.ends_with(end)))
     }
 
     /// Whether `Idempotency-Key` is the request id of its command. In a request of many commands each has its own, and a request

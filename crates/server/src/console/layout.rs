@@ -21,6 +21,8 @@ const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-p
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Place {
     Now,
+    Tasks,
+    Owners,
     /// A page that none of them leads to.
     Elsewhere,
 }

@@ -11,12 +11,12 @@ use tenure::core::time::Time;
 use tenure::store::ends::EndCount;
 use tenure::store::overview::{Overview, QueueCount, StateCount};
 use tenure::store::watch::Watchers;
-use tenure::why::why_watched;
 
 use super::chart;
 use super::layout::{Layout, Place, respond};
+use super::rows::{List, row};
 use super::snapshot::{NAMED_MAX, Snapshot};
-use super::words::{Instant, Left, StateMark, count, holder, state_mark, task_path};
+use super::words::{Instant, StateMark, count, state_mark};
 use crate::listen::Encrypted;
 use crate::route::{Answered, Asked};
 
@@ -63,26 +63,6 @@ struct Tile {
     /// How many of them are stale, or not due yet.
     note: String,
     oldest: Option<(String, Instant)>,
-}
-
-/// Some tasks, and how many there are besides.
-struct List {
-    rows: Vec<Row>,
-    more: u64,
-}
-
-/// A task in a list.
-struct Row {
-    id: String,
-    path: String,
-    state: StateMark,
-    holder: String,
-    left: Option<Left>,
-    progress: String,
-    attempt: String,
-    /// Why it is where it is, and what comes next.
-    why: String,
-    since: Instant,
 }
 
 struct CauseCount {
@@ -250,31 +230,6 @@ fn tile(one: &StateCount, now: Time) -> Tile {
     };
     let oldest = one.oldest.as_ref().map(|oldest| (oldest.task.to_string(), Instant::of(oldest.since, now)));
     Tile { state: state_mark(one.state), count: one.count, note, oldest }
-}
-
-fn row(task: &Task, watchers: &Watchers, now: Time) -> Row {
-    let progress = task.lease().and_then(|lease| lease.progress.as_ref());
-    let since = task.ending().map_or(task.started_at.unwrap_or(task.created_at), |ending| ending.finished_at);
-    Row {
-        id: task.id.to_string(),
-        path: task_path(&task.namespace, &task.id),
-        state: state_mark(task.state()),
-        holder: holder(task).unwrap_or_default().to_owned(),
-        left: Left::of(task, now),
-        progress: progress.map(|progress| shortened(progress.as_str())).unwrap_or_default(),
-        attempt: format!("{} of {}", task.attempts, task.policy.max_attempts),
-        why: why_watched(task, now, watchers).words,
-        since: Instant::of(since, now),
-    }
-}
-
-/// A text that fits a cell.
-fn shortened(text: &str) -> String {
-    const CHARACTERS_MAX: usize = 80;
-    match text.char_indices().nth(CHARACTERS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 fn last_hour(overview: &Overview) -> String {

@@ -48,7 +48,7 @@ async fn list(asked: &Asked, filter: Filter) -> Answered {
     Ok(json(StatusCode::OK, &task_page(&page, now)))
 }
 
-async fn filter(asked: &Asked) -> Result<Filter, Problem> {
+pub(crate) async fn filter(asked: &Asked) -> Result<Filter, Problem> {
     let query = &asked.query;
     let labels = query.all("label").iter().map(|label| {
         let (key, value) =

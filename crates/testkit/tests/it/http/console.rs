@@ -179,6 +179,8 @@ fn no_page_loads_or_runs_what_is_not_of_this_server() {
         for path in [
             "/",
             "/docs",
+            "/tasks",
+            "/owners",
             "/sign-in",
             "/tasks/default/t",
             "/tasks/default/t/act?verb=cancel",
@@ -262,6 +264,63 @@ fn the_page_of_a_task_shows_its_holder_its_undos_and_its_history() {
         }
         let missing = Browser::of(&served).get("/tasks/default/none").await;
         assert!(missing.status == 404 && missing.text.contains("<h1>Not found</h1>"), "{}", missing.text);
+        Ok::<_, Error>(())
+    })
+    .expect("works");
+}
+
+#[test]
+fn a_list_of_tasks_is_as_its_address_says_page_after_page() {
+    let World { ledger, served, .. } = world();
+    block_on(async {
+        for number in 0..60 {
+            ledger.create(&format!("t-{number:02}")).queue("q").label("issue", "168").await?;
+        }
+        ledger.create("other").await?;
+        let browser = Browser::of(&served);
+        let path = "/tasks?ns=default&state=planned&queue=q&label=issue%3D168&order=oldest";
+        let first = browser.get(path).await.text;
+        let rows = |page: &str| page.matches("<tr data-key=").count();
+        assert_eq!(rows(&first), 50, "{first}");
+        assert!(first.find("t-00").expect("the oldest") < first.find("t-49").expect("the last of the page"));
+        assert!(
+            first.contains("value=\"planned\" checked") && first.contains("value=\"issue=168\""),
+            "{first}"
+        );
+        assert!(!first.contains(">other<"));
+        let (_, next) = first.split_once("class=\"button\" href=\"/tasks?").expect("a next page");
+        let next = format!("/tasks?{}", next.split('"').next().expect("an end").replace("&#38;", "&"));
+        let second = browser.get(&next).await.text;
+        assert_eq!(rows(&second), 10, "{next}: {second}");
+        assert!(second.contains("t-59") && !second.contains("rel=\"next\""), "{second}");
+        let wrong = browser.get("/tasks?state=waiting").await;
+        assert!(wrong.status == 422 && wrong.text.contains("state: "), "{}", wrong.text);
+        Ok::<_, Error>(())
+    })
+    .expect("works");
+}
+
+#[test]
+fn a_search_leads_to_the_task_the_label_or_the_owner() {
+    let World { ledger, served, .. } = world();
+    block_on(async {
+        ledger.create("build:42+x@y").label("issue", "168").await?;
+        ledger.acquire("build:42+x@y", "host/1").await?;
+        let browser = Browser::of(&served);
+        for (words, place) in [
+            ("build:42%2Bx@y", "/tasks/default/build%3A42%2Bx%40y"),
+            ("issue%3D168", "/tasks?ns=default&order=newest&label=issue%3D168"),
+            ("host%2F1", "/tasks?ns=default&owner=host%2F1&order=newest"),
+            ("nothing", "/tasks?ns=default&order=newest&searched=nothing"),
+        ] {
+            let led = browser.get(&format!("/search?ns=default&q={words}")).await;
+            assert_eq!((led.status, led.header("location")), (303, place), "{words}: {}", led.text);
+            let page = browser.get(place).await;
+            assert_eq!(page.status, 200, "{place}: {}", page.text);
+            assert!(page.text.contains("build:42+x@y"), "{place}: {}", page.text);
+        }
+        let owners = browser.get("/owners").await.text;
+        assert!(owners.contains("owner=host%2F1"), "{owners}");
         Ok::<_, Error>(())
     })
     .expect("works");

@@ -1,0 +1,54 @@
+//! Tasks in lists.
+
+use tenure::core::task::Task;
+use tenure::core::time::Time;
+use tenure::store::watch::Watchers;
+use tenure::why::why_watched;
+
+use super::words::{Instant, Left, StateMark, holder, state_mark, task_path};
+
+/// Some tasks, and how many there are besides.
+pub(super) struct List {
+    pub(super) rows: Vec<Row>,
+    pub(super) more: u64,
+}
+
+/// A task in a list.
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) path: String,
+    pub(super) state: StateMark,
+    pub(super) holder: String,
+    pub(super) left: Option<Left>,
+    pub(super) progress: String,
+    pub(super) attempt: String,
+    /// Why it is where it is, and what comes next.
+    pub(super) why: String,
+    pub(super) since: Instant,
+}
+
+/// A task as a row.
+pub(super) fn row(task: &Task, watchers: &Watchers, now: Time) -> Row {
+    let progress = task.lease().and_then(|lease| lease.progress.as_ref());
+    let since = task.ending().map_or(task.started_at.unwrap_or(task.created_at), |ending| ending.finished_at);
+    Row {
+        id: task.id.to_string(),
+        path: task_path(&task.namespace, &task.id),
+        state: state_mark(task.state()),
+        holder: holder(task).unwrap_or_default().to_owned(),
+        left: Left::of(task, now),
+        progress: progress.map(|progress| shortened(progress.as_str())).unwrap_or_default(),
+        attempt: format!("{} of {}", task.attempts, task.policy.max_attempts),
+        why: why_watched(task, now, watchers).words,
+        since: Instant::of(since, now),
+    }
+}
+
+/// A text that fits a cell.
+fn shortened(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 80;
+    match text.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
