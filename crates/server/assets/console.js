@@ -9,9 +9,10 @@
   if (!body.dataset.now) return rememberNames();
 
   // Times are the store's, whatever the clock of this machine says.
-  const ahead = Number(body.dataset.now) - Date.now();
+  let ahead = Number(body.dataset.now) - Date.now();
   const now = () => Date.now() + ahead;
   const words = document.querySelector("[data-live-state]");
+  const ageWords = document.querySelector("[data-live-age]");
   let loadedAt = now();
   let isFetching = false;
   let wanted = false;
@@ -50,8 +51,11 @@
       set(left, until > at ? `${rough(until - at + 999)} left` : `lapsed ${rough(at - until)} ago`);
       left.parentElement.classList.toggle("lapsed", until <= at);
     }
+    // Only a change of this is read aloud; the age beside it is not.
     const age = at - loadedAt;
-    set(words, isBroken ? `not connected; as of ${rough(age)} ago` : age < 5000 ? "live" : `as of ${rough(age)} ago`);
+    const isLive = !isBroken && age < 10000;
+    set(words, isBroken ? "not connected" : isLive ? "live" : "waiting");
+    set(ageWords, isLive ? "" : `, as of ${rough(age)} ago`);
   }
 
   // ---- the page as it is now -----------------------------------------------------------------------------------
@@ -85,28 +89,30 @@
 
   // Returns whether something is left to be done once the part is no longer in use.
   function merge(part, next) {
-    if (part.isEqualNode(next)) return false;
+    // What was received last, because the times of what is shown have gone on since.
+    const html = next ? next.innerHTML : "";
+    if (part.received === html) return false;
+    const isFirst = part.received === undefined;
     if (!isInUse(part)) {
       const before = new Set([...part.querySelectorAll("tr[data-key]")].map((row) => row.dataset.key));
-      part.innerHTML = next.innerHTML;
+      if (isFirst && next && part.children.length === next.children.length) [...part.children].forEach((child, at) => change(child, next.children[at]));
+      else part.innerHTML = html;
+      part.received = html;
       for (const row of part.querySelectorAll("tr[data-key]")) if (before.size && !before.has(row.dataset.key)) row.classList.add("new");
       return false;
     }
     // In place: what is there stays where it is.
-    const lists = [...part.querySelectorAll("[data-rows]")], nextLists = [...next.querySelectorAll("[data-rows]")];
+    const lists = [...part.querySelectorAll("[data-rows]")], nextLists = next ? [...next.querySelectorAll("[data-rows]")] : [];
     if (lists.length === 0 || lists.length !== nextLists.length) return true;
-    let isLeft = false;
     lists.forEach((list, at) => {
-      const there = keyed(list), coming = keyed(nextLists[at]);
-      for (const [key, row] of there) {
+      const coming = keyed(nextLists[at]);
+      for (const [key, row] of keyed(list)) {
         const after = coming.get(key);
         row.classList.toggle("gone", !after);
         if (after && !row.contains(document.activeElement)) change(row, after);
-        isLeft ||= !after;
       }
-      for (const key of coming.keys()) isLeft ||= !there.has(key);
     });
-    return isLeft;
+    return true;
   }
 
   let pending = null;
@@ -114,8 +120,7 @@
   function show(next) {
     pending = null;
     for (const part of document.querySelectorAll("[data-live]")) {
-      const after = next.querySelector(`[data-live="${part.dataset.live}"]`);
-      if (after && merge(part, after)) pending = next;
+      if (merge(part, next.querySelector(`[data-live="${part.dataset.live}"]`))) pending = next;
     }
     tick();
   }
@@ -129,11 +134,12 @@
     isFetching = true;
     wanted = false;
     try {
-      const response = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual", cache: "no-store" });
+      const response = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual", cache: "no-store", signal: AbortSignal.timeout(10000) });
       if (response.type === "opaqueredirect") { location.reload(); return; }
       if (response.ok) {
         const next = new DOMParser().parseFromString(await response.text(), "text/html");
-        loadedAt = Number(next.body.dataset.now) || now();
+        if (next.body.dataset.now) ahead = Number(next.body.dataset.now) - Date.now();
+        loadedAt = now();
         isBroken = false;
         show(next);
       } else {
@@ -151,12 +157,21 @@
   // ---- when ----------------------------------------------------------------------------------------------------
 
   if (document.querySelector("[data-live]")) {
-    const source = new EventSource(`/live?ns=${encodeURIComponent(body.dataset.namespace)}`);
-    source.addEventListener("changed", refresh);
-    source.addEventListener("error", () => { isBroken = source.readyState !== EventSource.OPEN; });
+    const task = body.dataset.task ? `&task=${encodeURIComponent(body.dataset.task)}` : "";
+    let source = null;
+    // A page that nobody sees holds no connection: browsers have six for each server.
+    const listen = () => {
+      if (document.hidden) { source?.close(); source = null; return; }
+      if (source && source.readyState !== EventSource.CLOSED) return;
+      source = new EventSource(`/live?ns=${encodeURIComponent(body.dataset.namespace)}${task}`);
+      source.addEventListener("changed", refresh);
+    };
+    listen();
+    window.addEventListener("pagehide", () => { source?.close(); source = null; });
+    window.addEventListener("pageshow", listen);
     // Heartbeats are no events, but they move the ends of leases.
-    setInterval(refresh, 5000);
-    document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+    setInterval(() => { listen(); refresh(); }, 5000);
+    document.addEventListener("visibilitychange", () => { listen(); if (!document.hidden) refresh(); });
     // What is said about the action before is over with the next look.
     if (new URLSearchParams(location.search).has("done")) {
       const address = new URL(location.href);
@@ -171,8 +186,6 @@
       document.querySelector("#q")?.focus();
     }
   });
-  document.querySelector(".namespaces select")?.addEventListener("change", (event) => event.target.form.submit());
-  document.querySelector(".namespaces button")?.classList.add("hidden");
   rememberNames();
   tick();
   setInterval(tick, 1000);

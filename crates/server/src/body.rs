@@ -78,6 +78,19 @@ pub(crate) enum BodyKind {
     Form,
 }
 
+impl BodyKind {
+    /// The most that a form has: the names of a thousand tasks, and a reason.
+    const FORM_BYTES_MAX: usize = 256 * 1024;
+
+    /// How long such a body may be, of what bodies may have.
+    fn bytes_max(self, bytes_max: usize) -> usize {
+        match self {
+            BodyKind::Json => bytes_max,
+            BodyKind::Form => bytes_max.min(BodyKind::FORM_BYTES_MAX),
+        }
+    }
+}
+
 /// A body as text.
 pub(crate) struct Text {
     pub(crate) text: String,
@@ -93,6 +106,7 @@ pub(crate) async fn read(
     kind: BodyKind,
     (bytes_max, wait_max): (usize, Duration),
 ) -> Result<Bytes, Problem> {
+    let bytes_max = kind.bytes_max(bytes_max);
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > bytes_max as u64) {
         return Err(Problem::too_large(bytes_max));
@@ -201,10 +215,10 @@ fn split(pair: &str) -> (&str, &str) {
     pair.split_once('=').unwrap_or((pair, ""))
 }
 
-/// The names and values of a form.
-pub(crate) fn pairs(text: &str) -> Result<Vec<(String, String)>, Problem> {
+/// The names and values of a form, one after the other.
+pub(crate) fn pairs(text: &str) -> impl Iterator<Item = Result<(String, String), Problem>> {
     let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(split);
-    pairs.map(|(name, value)| Ok((decoded(name)?, decoded(value)?))).collect()
+    pairs.map(|(name, value)| Ok((decoded(name)?, decoded(value)?)))
 }
 
 /// A part of a query or path as text: `%2F` is a slash, and in a query `+` is a space.

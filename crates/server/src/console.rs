@@ -19,6 +19,7 @@ mod sign_in;
 mod snapshot;
 mod task;
 mod tasks;
+mod triage;
 mod words;
 
 use std::sync::LazyLock;
@@ -70,6 +71,8 @@ const TASKS: &[(&str, &str)] = &[
     ("cursor", "Where to go on."),
     ("searched", "What a search did not find."),
 ];
+const GROUP: &[(&str, &str)] =
+    &[NAMESPACE, ("state", "How they ended."), ("cause", "With which cause."), ("kind", "Of which kind.")];
 const ACT: &[(&str, &str)] = &[("verb", "What to do."), ("seq", "The number of the compensation.")];
 
 /// Every page but the first one, which is in the table of the API's routes.
@@ -82,8 +85,11 @@ fn table() -> Vec<Route> {
         page!(Get "/assets/console.css", Probe, "The style of the pages", assets::style, query &[("v", "Which version.")]),
         page!(Get "/assets/console.js", Probe, "The script of the pages", assets::script, query &[("v", "Which version.")]),
         page!(Get "/assets/icon.svg", Probe, "The icon of the pages", assets::icon, query &[("v", "Which version.")]),
-        page!(Get "/live", Store(Reader), "Says when something changed", live::stream, query &[NAMESPACE]),
+        page!(Get "/live", Store(Reader), "Says when something changed", live::stream, query &[NAMESPACE, ("task", "Only about this task.")]),
         page!(Get "/tasks", Store(Reader), "Tasks by filters", tasks::page, query TASKS),
+        page!(Get "/triage", Store(Reader), "What ended badly, by how", triage::page, query &[NAMESPACE]),
+        page!(Get "/triage/act", Store(Operator), "The form for a group of tasks", triage::form, query GROUP),
+        page!(Post "/triage/act", Store(Operator), "Acts on a group of tasks", triage::done, query GROUP),
         page!(Get "/owners", Store(Reader), "Who holds what", owners::page, query &[NAMESPACE]),
         page!(Get "/search", Store(Reader), "Finds tasks by an id, a label or an owner", tasks::search, query &[NAMESPACE, ("q", "What to look for.")]),
         page!(Get "/tasks/{ns}/{id}", InNamespace(Reader), "A task", task::page, query &[("done", "What was just done.")]),

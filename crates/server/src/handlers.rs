@@ -1,7 +1,7 @@
 //! The handlers of all routes, a module for each subject. A handler turns a request into calls of the ledger, and
 //! their answers into JSON. It decides nothing about tasks.
 
-mod answers;
+pub(crate) mod answers;
 pub(crate) mod claims;
 pub(crate) mod commands;
 pub(crate) mod events;
@@ -44,12 +44,12 @@ impl Asked {
     }
 
     /// The ledger, seen from the namespace of the path.
-    fn ledger(&self) -> Result<Ledger, Problem> {
+    pub(crate) fn ledger(&self) -> Result<Ledger, Problem> {
         self.served.ledger_of(self.namespace()?)
     }
 
     /// The task that the path names.
-    fn id(&self) -> Result<TaskId, Problem> {
+    pub(crate) fn id(&self) -> Result<TaskId, Problem> {
         let id = self.path.id.as_deref();
         let id = id.ok_or_else(|| Problem::broken("this route has no task in its path"))?;
         Ok(TaskId::new(id)?)
@@ -61,7 +61,7 @@ const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A page of what `read` returns. The memory for it is taken before it is read; more is taken afterwards only for a single item that
 /// is larger. If there is no memory for a large page, the page is small and ends early.
-async fn page<T, E>(
+pub(crate) async fn page<T, E>(
     asked: &Asked,
     items: usize,
     read: impl AsyncFnOnce(PageSize) -> Result<Page<T>, E>,

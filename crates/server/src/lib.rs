@@ -89,6 +89,7 @@ impl Server {
             documents,
             sessions: console::Sessions::default(),
             snapshots: console::Snapshots::default(),
+            strangers: Arc::new(tokio::sync::Semaphore::new(state::STRANGERS_MAX)),
         };
         Ok(Server { served: Arc::new(served) })
     }

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::rejection::RawPathParamsRejection;
@@ -27,6 +28,10 @@ use crate::response_limits;
 use crate::route::{Answered, Asked, Audience, Method, Path, Route};
 use crate::state::ServerState;
 use crate::traced;
+
+/// The body of a caller that is not known: a token and where to go.
+const STRANGER_BYTES_MAX: usize = 8 * 1024;
+const STRANGER_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Answers one request of a route.
 pub(crate) async fn answer(
@@ -93,7 +98,13 @@ async fn work(
     let known: Vec<&str> = route.query.iter().map(|(name, _)| *name).collect();
     let query = Query::read(head.uri.query(), &known)?;
     let limits = &served.options.limits;
-    let bounds = (limits.body_bytes_max, limits.body_wait_max);
+    // Who is not known may send little, quickly, and not beside many others.
+    let is_stranger = route.access == Access::Probe && route.method != Method::Get;
+    let _stranger = if is_stranger { Some(served.stranger()?) } else { None };
+    let bounds = match is_stranger {
+        true => (STRANGER_BYTES_MAX, STRANGER_WAIT_MAX.min(limits.body_wait_max)),
+        false => (limits.body_bytes_max, limits.body_wait_max),
+    };
     let body = match route.method {
         Method::Get => body::Bytes::none(),
         Method::Post | Method::Put | Method::Delete => {

@@ -76,12 +76,9 @@ impl Problem {
         &self.detail
     }
 
-    /// The refusal of the ledger, if it is one.
-    pub(crate) fn into_refusal(self) -> Result<Refusal, Problem> {
-        match self.refusal {
-            Some(refusal) => Ok(*refusal),
-            None => Err(self),
-        }
+    /// Whether the ledger refused.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.refusal.is_some()
     }
 
     /// The caller is not identified.

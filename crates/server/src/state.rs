@@ -1,6 +1,6 @@
 //! What all requests share.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use axum::body::Bytes;
 use axum::http::request::Parts;
@@ -8,6 +8,7 @@ use tenure::Ledger;
 use tenure::core::id::Namespace;
 use tenure::recovery::Recovery;
 use tenure::stop::StopSignal;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -18,7 +19,7 @@ use crate::options::Options;
 use crate::problem::Problem;
 use crate::quotas::Quotas;
 use crate::route::Audience;
-use crate::token_cache::TokenCache;
+use crate::token_cache::{Page, TokenCache};
 use crate::work::Work;
 
 /// The shared state of all requests.
@@ -40,7 +41,12 @@ pub(crate) struct ServerState {
     pub(crate) sessions: Sessions,
     /// What the console's first page shows.
     pub(crate) snapshots: Snapshots,
+    /// How many callers that are not known may send something at once.
+    pub(crate) strangers: Arc<Semaphore>,
 }
+
+/// How many callers that are not known may send something at once.
+pub(crate) const STRANGERS_MAX: usize = 32;
 
 /// What describes the API. Each is made when it is first asked for.
 pub(crate) struct Documents {
@@ -61,15 +67,27 @@ impl ServerState {
         self.caller(Audience::Program, head).await.is_ok()
     }
 
-    /// The caller, by the current tokens of the store. A person may also be known by a session.
-    pub(crate) async fn caller(&self, audience: Audience, head: &Parts) -> Result<Caller, Problem> {
+    /// The current tokens of the store.
+    pub(crate) async fn tokens(&self) -> Result<Page, Problem> {
         let looked = timeout(self.options.limits.store_wait_max, self.token_cache.look()).await;
         let page = looked.map_err(|_| Problem::unavailable("the store does not answer; nothing was done"))?;
+        Ok(page?)
+    }
+
+    /// A place for a caller that is not known.
+    pub(crate) fn stranger(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let words = "too many people sign in at once; try again";
+        Arc::clone(&self.strangers).try_acquire_owned().map_err(|_| Problem::too_many_requests(words))
+    }
+
+    /// The caller, by the current tokens of the store. A person may also be known by a session.
+    pub(crate) async fn caller(&self, audience: Audience, head: &Parts) -> Result<Caller, Problem> {
+        let page = self.tokens().await?;
         let session = match audience {
             Audience::Program => None,
-            Audience::Person => self.sessions.token(&head.headers),
+            Audience::Person => self.sessions.token(head),
         };
-        identify(head, session, &page?, &self.options)
+        identify(head, session, &page, &self.options)
     }
 
     /// The same for monitoring: while the store does not answer, by the last known tokens.

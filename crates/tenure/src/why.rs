@@ -31,6 +31,8 @@ pub struct Why {
     pub words: String,
     /// What happens next by itself, or becomes possible; none if nothing does.
     pub next: Option<NextStep>,
+    /// What prevents recovery, if the watchers were asked; the words name it, too.
+    pub obstacle: Option<String>,
 }
 
 impl Why {
@@ -62,13 +64,14 @@ fn told(task: &Task, now: Time, watchers: Option<&Watchers>) -> Why {
         }
         Phase::Ended(ending) => (ended(task, ending, now), None),
     };
-    if let Some(obstacle) = watchers.and_then(|watchers| obstacle(task, now, watchers)) {
+    let obstacle = watchers.and_then(|watchers| obstacle(task, now, watchers));
+    if let Some(obstacle) = &obstacle {
         let _ = write!(words, "; but {obstacle}");
     }
     let is = format!("{} is {}", task.id, task.state().as_str());
     // An ended task waits for nothing, so the sentence simply continues.
     let apart = if next.is_some() { ": " } else { " " };
-    Why { sentence: format!("{is}{apart}{words}"), words, next }
+    Why { sentence: format!("{is}{apart}{words}"), words, next, obstacle }
 }
 
 type Said = (String, Option<NextStep>);

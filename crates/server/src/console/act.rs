@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::http::StatusCode;
 use tenure::core::id::RequestId;
-use tenure::core::refusal::Refusal;
 use tenure::core::task::Task;
 use tenure::store::Answer;
 use tenure::store::answering::AnswerForm;
@@ -14,6 +13,7 @@ use super::offers::{Act, Fields, effects};
 use super::required;
 use super::sign_in::to;
 use super::words::{StateMark, state_mark, task_path};
+use crate::handlers::answers::look;
 use crate::handlers::verbs::decide;
 use crate::problem::Problem;
 use crate::route::{Answered, Asked};
@@ -31,6 +31,8 @@ struct ActPage {
     /// What can be waived with it.
     waivable: Vec<Waivable>,
     takes_id: bool,
+    /// Whether it says that nothing was ever done that must be undone.
+    leaves_nothing: bool,
     is_final: bool,
     /// Whether the form must say who it is, because no token does.
     asks_who: bool,
@@ -56,18 +58,15 @@ struct Waivable {
     reason: String,
 }
 
-/// The task of the path, and the action of the query.
-async fn wanted(asked: &Asked) -> Result<(Task, Act), Problem> {
+/// The action of the query.
+fn wanted(asked: &Asked) -> Result<Act, Problem> {
     let word = asked.query.one("verb")?.ok_or_else(|| required("verb"))?;
-    let act = Act::of(word, asked.query.one("seq")?)?;
-    let id = asked.path.id.as_deref().ok_or_else(|| required("id"))?;
-    let task = asked.served.ledger_of(&asked.shown_namespace()?)?.task(id).await?;
-    Ok((task, act))
+    Ok(Act::of(word, asked.query.one("seq")?)?)
 }
 
 /// `GET /tasks/{ns}/{id}/act`.
 pub(super) async fn page(asked: Asked) -> Answered {
-    let (task, act) = wanted(&asked).await?;
+    let (act, task) = (wanted(&asked)?, look(&asked).await?);
     let request = asked.served.ledger.entropy().new_id();
     shown(&asked, &task, act, (request, None), &Form::read("")?).await
 }
@@ -76,16 +75,15 @@ async fn shown(
     asked: &Asked,
     task: &Task,
     act: Act,
-    (request, refusal): (String, Option<Refusal>),
+    (request, problem): (String, Option<Problem>),
     form: &Form,
 ) -> Answered {
     let now = asked.served.ledger.now().await?;
     let random = asked.served.ledger.entropy();
     let effects = effects(act, task, now, random);
-    // Meanwhile somebody else may have done it, or something else.
-    let gone = effects
-        .is_none()
-        .then(|| "The task has changed, and this can't be done with it any more.".to_owned());
+    let gone = "This can't be done with the task as it is now.";
+    let gone = effects.is_none().then(|| gone.to_owned());
+    let error = problem.as_ref().map(|problem| told(problem.detail())).or(gone);
     let owed: Vec<_> = if act.takes_waivers() { task.owed().collect() } else { Vec::new() };
     let waivable = owed.into_iter().map(|one| Waivable {
         seq: one.seq.0,
@@ -94,7 +92,11 @@ async fn shown(
         reason: form.said(&format!("waive-{}-reason", one.seq)).unwrap_or_default().to_owned(),
     });
     let said = |name| form.said(name).unwrap_or_default().to_owned();
-    let status = if refusal.is_some() || gone.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
+    let status = match &problem {
+        Some(problem) => problem.status(),
+        None if error.is_some() => StatusCode::CONFLICT,
+        None => StatusCode::OK,
+    };
     let title = format!("{}: {}", act.label(), task.id);
     let page = ActPage {
         layout: Layout::of(asked, Place::Elsewhere, &title, &task.namespace, now).await?,
@@ -106,10 +108,11 @@ async fn shown(
         effects: effects.unwrap_or_default(),
         waivable: waivable.collect(),
         takes_id: act == Act::Retry,
+        leaves_nothing: act == Act::Fail && task.compensations.is_empty(),
         is_final: act.is_final(),
         asks_who: asked.caller.name.is_none(),
         request,
-        error: refusal.map(|refusal| refusal.message.into()).or(gone),
+        error,
         said: Said { reason: said("reason"), id: said("id"), actor: said("actor") },
     };
     Ok(respond(status, &page))
@@ -118,24 +121,36 @@ async fn shown(
 /// `POST /tasks/{ns}/{id}/act`. A form that is sent twice gets the same answer twice.
 pub(super) async fn done(asked: Asked) -> Answered {
     let form = Form::read(&asked.body.text)?;
-    let (task, act) = wanted(&asked).await?;
+    let (act, task) = (wanted(&asked)?, look(&asked).await?);
     let request = form.said("request").ok_or_else(|| required("request"))?.to_owned();
     match act_by(&asked, &task, act, &form, &request).await {
         Ok(path) => to(&path),
-        Err(problem) => match problem.into_refusal() {
-            Ok(refusal) => {
-                // It is another command from now on.
-                let next = asked.served.ledger.entropy().new_id();
-                shown(&asked, &task, act, (next, Some(refusal)), &form).await
-            }
-            Err(problem) => Err(problem),
-        },
+        // It may have been done, or will be: the same form must stay the same command.
+        Err(problem)
+            if matches!(problem.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) =>
+        {
+            shown(&asked, &task, act, (request, Some(problem)), &form).await
+        }
+        Err(problem) if problem.is_refusal() => {
+            // It is another command from now on.
+            let next = asked.served.ledger.entropy().new_id();
+            shown(&asked, &task, act, (next, Some(problem)), &form).await
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// A refusal as this page says it: the form has other names for its fields.
+fn told(detail: &str) -> String {
+    match detail.strip_prefix("as: ") {
+        Some(limit) => format!("your name: {limit}"),
+        None => detail.to_owned(),
     }
 }
 
 /// Does it, and says where to go then.
 async fn act_by(asked: &Asked, task: &Task, act: Act, form: &Form, request: &str) -> Result<String, Problem> {
-    let fields = fields(asked, task, act, form)?;
+    let fields = fields(asked, act, form)?;
     let (actor, request) = (asked.caller.name.clone(), Some(RequestId::new(request)?));
     let command = act.command_for(task, &fields, (actor, request), asked.served.ledger.entropy())?;
     asked.caller.may(&command.action)?;
@@ -147,19 +162,19 @@ async fn act_by(asked: &Asked, task: &Task, act: Act, form: &Form, request: &str
     Ok(format!("{path}?done={}", act.word()))
 }
 
-fn fields(asked: &Asked, task: &Task, act: Act, form: &Form) -> Result<Fields, Problem> {
+fn fields(asked: &Asked, act: Act, form: &Form) -> Result<Fields, Problem> {
     let reason = form.said("reason").ok_or_else(|| required("reason"))?.to_owned();
     let actor = match &asked.caller.name {
         Some(_) => None,
-        None => Some(form.said("actor").ok_or_else(|| required("actor"))?.to_owned()),
+        None => Some(form.said("actor").ok_or_else(|| required("your name"))?.to_owned()),
     };
-    let mut waive = Vec::new();
-    if act.takes_waivers() {
-        for one in task.owed().filter(|one| form.is_checked(&format!("waive-{}", one.seq))) {
-            // Without a reason of its own it has that of the whole.
-            let own = form.said(&format!("waive-{}-reason", one.seq));
-            waive.push((one.seq.0, own.unwrap_or(&reason).to_owned()));
-        }
-    }
-    Ok(Fields { reason, id: form.said("id").map(str::to_owned), waive, actor })
+    // What the form says, whatever the task owes meanwhile: a form that is sent again must be the same command.
+    let seqs = form.numbers("waive-");
+    let waive = seqs.into_iter().filter(|_| act.takes_waivers()).map(|seq| {
+        // Without a reason of its own it has that of the whole.
+        let own = form.said(&format!("waive-{seq}-reason"));
+        (seq, own.unwrap_or(&reason).to_owned())
+    });
+    let (waive, leaves_nothing) = (waive.collect(), form.is_checked("leaves-nothing"));
+    Ok(Fields { reason, id: form.said("id").map(str::to_owned), waive, leaves_nothing, actor })
 }

@@ -1,4 +1,4 @@
-//! The last hour as bars, one for each minute, as a picture in the page. Beside it stands the same in words.
+//! The last hour as bars, one for each minute with the one that has just begun, as a picture in the page. Beside it stands the same in words.
 
 use std::fmt::Write;
 
@@ -6,16 +6,16 @@ use tenure::core::time::{Span, Time};
 use tenure::instant::print;
 use tenure::store::ends::MinuteCount;
 
-const MINUTES: i64 = 60;
+const MINUTES: i64 = 61;
 const MINUTE: Span = Span::from_secs(60);
-const WIDTH: i64 = 720;
+const WIDTH: i64 = 732;
 const HEIGHT: u64 = 96;
 const STEP: i64 = WIDTH / MINUTES;
 
 /// The picture, as SVG. Colours come from the style of the page.
 pub(super) fn of_minutes(minutes: &[MinuteCount], now: Time) -> String {
     let this_minute = now.as_micros().div_euclid(60_000_000) * 60_000_000;
-    let first = Time::from_micros(this_minute) - Span::from_secs(60 * (MINUTES as u64 - 1));
+    let first = Time::from_micros(this_minute) - MINUTE.times(MINUTES.unsigned_abs() - 1);
     let most = minutes.iter().map(all).max().unwrap_or_default().max(1);
     let mut svg = format!(
         "<svg class=\"chart\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" preserveAspectRatio=\"none\" aria-hidden=\"true\">"
@@ -68,7 +68,7 @@ mod tests {
         };
         let picture = of_minutes(&[minute(3_540_000_000, 10_000, 0), minute(3_600_000_000, 10_000, 1)], now);
         assert!(
-            picture.contains("<rect class=\"bad\" x=\"708\" y=\"0\" width=\"10\" height=\"3\"/>"),
+            picture.contains("<rect class=\"bad\" x=\"720\" y=\"0\" width=\"10\" height=\"3\"/>"),
             "{picture}"
         );
         assert!(

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use tenure::core::compensation::COMPENSATIONS_MAX;
 use tenure::core::refusal::Refusal;
 
 use crate::body::pairs;
 use crate::problem::Problem;
+
+/// As many as a form of ours has: two for each compensation of a task, and a few.
+const FIELDS_MAX: usize = 2 * COMPENSATIONS_MAX + 16;
 
 /// The fields, each once.
 pub(super) struct Form(BTreeMap<String, String>);
@@ -14,7 +18,11 @@ impl Form {
     /// Reads a body of the kind `application/x-www-form-urlencoded`.
     pub(super) fn read(text: &str) -> Result<Form, Problem> {
         let mut fields = BTreeMap::new();
-        for (name, value) in pairs(text)? {
+        for pair in pairs(text) {
+            let (name, value) = pair?;
+            if fields.len() >= FIELDS_MAX {
+                return Err(Refusal::invalid("form", format_args!("at most {FIELDS_MAX} fields")).into());
+            }
             // Browsers end lines as forms of old did.
             if fields.insert(name, value.replace("\r\n", "\n")).is_some() {
                 return Err(Refusal::invalid("form", "each field must be given only once").into());
@@ -26,6 +34,14 @@ impl Form {
     /// What a field says; none if it is missing or blank.
     pub(super) fn said(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
+    }
+
+    /// The numbers of the boxes that are checked and have such a name, such as `waive-3`.
+    pub(super) fn numbers(&self, prefix: &str) -> Vec<u32> {
+        let mut numbers: Vec<u32> =
+            self.0.keys().filter_map(|name| name.strip_prefix(prefix)?.parse().ok()).collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     /// Whether a box is checked.
@@ -46,6 +62,7 @@ mod tests {
             (Some("a b\nc"), None, None)
         );
         assert!(form.is_checked("waive-1") && !form.is_checked("waive-2"));
+        assert_eq!(form.numbers("waive-"), [1]);
         assert!(Form::read("a=1&a=2").is_err(), "which one?");
     }
 }

@@ -17,10 +17,14 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
+/// How many namespaces there are to choose from. Others are reached by an address.
+const NAMESPACES_MAX: usize = 200;
+
 /// The places of the head.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Place {
     Now,
+    Triage,
     Tasks,
     Owners,
     /// A page that none of them leads to.
@@ -63,6 +67,7 @@ impl Layout {
     ) -> Result<Layout, Problem> {
         let mut namespaces: Vec<String> = (asked.served.ledger.store().namespaces().await?.iter())
             .filter(|one| asked.caller.namespaces.contains(one))
+            .take(NAMESPACES_MAX)
             .map(ToString::to_string)
             .collect();
         if !namespaces.iter().any(|one| one == namespace.as_str()) {

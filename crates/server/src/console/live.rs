@@ -9,13 +9,13 @@ use axum::http::Response;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::http::request::Parts;
 use http_body_util::StreamBody;
-use tenure::core::id::Namespace;
+use tenure::core::id::TaskId;
 use tenure::store::{Cursor, EventFilter, PageSize};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::handlers::events::Pieces;
-use crate::quotas::Taken;
+use crate::quotas::{Taken, TokenQuota};
 use crate::route::{Answered, Asked, Audience};
 use crate::state::ServerState;
 
@@ -25,9 +25,15 @@ const APART: Duration = Duration::from_millis(500);
 /// `GET /live`.
 pub(super) async fn stream(asked: Asked) -> Answered {
     let (permit, namespace) = (asked.quota.stream()?, asked.shown_namespace()?);
+    let task = asked.query.one("task")?.map(TaskId::new).transpose()?;
+    let filter = EventFilter::default().with(|filter| {
+        filter.namespace = Some(namespace);
+        filter.task = task;
+    });
     let after = asked.served.ledger.newest().await?;
     let (lines, reader) = mpsc::channel(1);
-    let watch = Watch { served: asked.served, head: asked.head, namespace, after, lines, _permit: permit };
+    let (served, head, quota) = (asked.served, asked.head, asked.quota);
+    let watch = Watch { served, head, quota, filter, after, lines, _permit: permit };
     tokio::spawn(watch.run());
     let mut response = Response::new(Body::new(StreamBody::new(Pieces(reader))));
     let headers = response.headers_mut();
@@ -39,7 +45,8 @@ pub(super) async fn stream(asked: Asked) -> Answered {
 struct Watch {
     served: Arc<ServerState>,
     head: Parts,
-    namespace: Namespace,
+    quota: Arc<TokenQuota>,
+    filter: EventFilter,
     after: Cursor,
     lines: mpsc::Sender<Bytes>,
     _permit: Taken,
@@ -47,6 +54,7 @@ struct Watch {
 
 impl Watch {
     async fn run(mut self) {
+        let _counted = self.served.metrics.stream();
         let (stopping, lines) = (self.served.stopping.clone(), self.lines.clone());
         tokio::select! {
             _ = self.feed() => {}
@@ -60,7 +68,6 @@ impl Watch {
         self.lines.send(Bytes::from_static(b"retry: 2000\n\n")).await.ok()?;
         let store = Arc::clone(self.served.ledger.store());
         let one = PageSize { items: 1, bytes: 0 };
-        let filter = EventFilter::default().with(|filter| filter.namespace = Some(self.namespace.clone()));
         loop {
             let wait = self.served.options.limits.token_check_every;
             let more = timeout(wait, store.more_events(Some(self.after.clone()))).await;
@@ -72,7 +79,9 @@ impl Watch {
             more.ok()?;
             // What happens while this rests is told with it.
             let newest = store.newest().await.ok()?;
-            let events = store.events(filter.clone(), Some(self.after.clone()), one).await.ok()?;
+            let permit = self.quota.scan().await.ok()?;
+            let events = store.events(self.filter.clone(), Some(self.after.clone()), one).await.ok()?;
+            drop(permit);
             self.after = newest;
             if !events.items.is_empty() || !events.unreadable.is_empty() {
                 self.lines.send(Bytes::from_static(b"event: changed\ndata: \n\n")).await.ok()?;

@@ -1,21 +1,21 @@
 //! The first page: what needs a person, what is stale and what becomes of it, what is in flight, and how the last hour went.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::http::StatusCode;
 use axum::http::header::HOST;
 use axum::http::request::Parts;
-use tenure::core::task::{State, Task, Terminal};
+use tenure::core::task::{State, Task};
 use tenure::core::time::Time;
-use tenure::store::ends::EndCount;
 use tenure::store::overview::{Overview, QueueCount, StateCount};
 use tenure::store::watch::Watchers;
+use tenure::why::why_watched;
 
 use super::chart;
 use super::layout::{Layout, Place, respond};
 use super::rows::{List, row};
-use super::snapshot::{NAMED_MAX, Snapshot};
+use super::snapshot::Snapshot;
 use super::words::{Instant, StateMark, count, state_mark};
 use crate::listen::Encrypted;
 use crate::route::{Answered, Asked};
@@ -29,6 +29,7 @@ struct Now {
     stale: List,
     quarantined: List,
     ended_badly: List,
+    has_more_that_ended_badly: bool,
     in_flight: List,
     chart: String,
     last_hour: String,
@@ -62,7 +63,7 @@ struct Tile {
     count: u64,
     /// How many of them are stale, or not due yet.
     note: String,
-    oldest: Option<(String, Instant)>,
+    oldest: Option<Instant>,
 }
 
 struct CauseCount {
@@ -92,7 +93,7 @@ struct RecoverySeen {
 pub(crate) async fn page(asked: Asked) -> Answered {
     let namespace = asked.shown_namespace()?;
     let ledger = asked.served.ledger_of(&namespace)?;
-    let snapshot = asked.served.snapshots.look(&ledger).await?;
+    let snapshot = asked.served.snapshots.look(&ledger, &asked.quota).await?;
     // Ages go on although the look is a moment old.
     let now = asked.served.ledger.now().await?;
     let layout = Layout::of(&asked, Place::Now, "Now", &namespace, now).await?;
@@ -116,35 +117,24 @@ fn here(head: &Parts) -> String {
 
 impl Now {
     fn of(layout: Layout, snapshot: &Snapshot, now: Time) -> Now {
-        let Snapshot { overview, stale, in_flight, quarantined, ended_badly } = snapshot;
+        let Snapshot { overview, stale, in_flight, quarantined, ended_badly, .. } = snapshot;
         let watchers = &overview.recovery;
         let list = |tasks: &[Task], all: u64| List {
             rows: tasks.iter().map(|task| row(task, watchers, now)).collect(),
             more: all.saturating_sub(tasks.len() as u64),
         };
-        let of = |state| overview.states.iter().find(|one| one.state == state).map_or(0, |one| one.count);
-        let stale_in_all = overview.states.iter().map(|one| one.stale).sum();
-        let flying = of(State::Dispatched) + of(State::Running) + of(State::Compensating);
-        let is_parked = |end: &&EndCount| end.state == Terminal::Quarantined;
-        let badly: u64 =
-            overview.did_not_succeed().filter(|end| !is_parked(end)).map(|end| end.last_day).sum();
-        let unattended = if ended_badly.len() < NAMED_MAX { ended_badly.len() as u64 } else { badly };
+        let stale_in_all: u64 = overview.states.iter().map(|one| one.stale).sum();
+        let flying =
+            [State::Dispatched, State::Running, State::Compensating].map(|state| in_state(overview, state));
         Now {
             layout,
             needs: needs(snapshot, now),
             states: overview.states.iter().map(|one| tile(one, now)).collect(),
             stale: list(stale, stale_in_all),
-            quarantined: list(quarantined, of(State::Quarantined)),
-            ended_badly: list(ended_badly, unattended),
-            in_flight: List {
-                // The stale ones are in a list of their own.
-                rows: in_flight
-                    .iter()
-                    .filter(|task| !task.is_stale(now))
-                    .map(|task| row(task, watchers, now))
-                    .collect(),
-                more: flying.saturating_sub(in_flight.len() as u64),
-            },
+            quarantined: list(quarantined, in_state(overview, State::Quarantined)),
+            ended_badly: list(ended_badly, ended_badly.len() as u64),
+            has_more_that_ended_badly: snapshot.has_more_that_ended_badly,
+            in_flight: list(in_flight, flying.iter().sum::<u64>().saturating_sub(stale_in_all)),
             chart: chart::of_minutes(&overview.minutes, now),
             last_hour: last_hour(overview),
             causes: causes(overview),
@@ -156,70 +146,71 @@ impl Now {
     }
 }
 
+fn in_state(overview: &Overview, state: State) -> u64 {
+    overview.states.iter().find(|one| one.state == state).map_or(0, |one| one.count)
+}
+
 /// What a person should see to, the most pressing first.
 fn needs(snapshot: &Snapshot, now: Time) -> Vec<Need> {
-    let overview = &snapshot.overview;
-    let mut needs = Vec::new();
+    let (overview, mut needs) = (&snapshot.overview, Vec::new());
     let mut need = |words: String, anchor| needs.push(Need { words, anchor });
-    let of = |state| overview.states.iter().find(|one| one.state == state).filter(|one| one.count > 0);
-    let oldest = |one: &StateCount| match &one.oldest {
-        Some(oldest) => format!(", the oldest for {}", Instant::of(oldest.since, now).rough),
-        None => String::new(),
-    };
     let stale: u64 = overview.states.iter().map(|one| one.stale).sum();
-    let is_there = overview.recovery.are_there(now);
     let is_open = overview.states.iter().any(|one| one.state.terminal().is_none() && one.count > 0);
-    if !is_there && is_open {
-        let stale = if stale > 0 {
-            format!(", and {} wait for it", count(stale, "stale task"))
-        } else {
-            String::new()
+    if !overview.recovery.are_there(now) {
+        let waiting = match stale {
+            0 => String::new(),
+            1 => ", and 1 stale task waits for it".to_owned(),
+            _ => format!(", and {stale} stale tasks wait for it"),
         };
-        need(
-            format!("No recovery is running{stale}: start `tenure serve` or `tenure recover --watch`"),
-            "recovery",
-        );
+        if is_open {
+            let words =
+                format!("No recovery is running{waiting}: start `tenure serve` or `tenure recover --watch`");
+            need(words, "recovery");
+        }
+    } else if let Some((task, obstacle)) = first_obstacle(snapshot, now) {
+        need(format!("{}: {obstacle}", task.id), "stale");
     }
-    let unhandled = unhandled(&snapshot.stale, &overview.recovery);
-    if is_there && !unhandled.is_empty() {
-        need(
-            format!(
-                "No recovery has a handler for {}: tasks that owe it will be parked",
-                unhandled.join(", ")
-            ),
-            "stale",
-        );
+    let parked = overview.states.iter().find(|one| one.state == State::Quarantined && one.count > 0);
+    if let Some(StateCount { count: number, oldest, .. }) = parked {
+        let (verb, age) =
+            (if *number == 1 { "is" } else { "are" }, age(oldest.as_ref().map(|one| one.since), now));
+        need(format!("{} {verb} parked for a person{age}", count(*number, "task")), "quarantined");
     }
-    if let Some(parked) = of(State::Quarantined) {
-        let verb = if parked.count == 1 { "is" } else { "are" };
+    let badly = snapshot.ended_badly.len() as u64;
+    if badly > 0 {
+        let or_more = if snapshot.has_more_that_ended_badly { " or more" } else { "" };
+        let oldest = snapshot.ended_badly.last().and_then(Task::ending).map(|ending| ending.finished_at);
+        let age = age(oldest, now);
         need(
-            format!("{} {verb} parked for a person{}", count(parked.count, "task"), oldest(parked)),
-            "quarantined",
-        );
-    }
-    if let Some(failed) = of(State::Failed) {
-        need(
-            format!("{} failed, and nobody has seen to it{}", count(failed.count, "task"), oldest(failed)),
+            format!("{badly}{or_more} {} did not succeed, and nobody has seen to it{age}", noun(badly)),
             "ended-badly",
         );
     }
     let told = &overview.told_to_stop;
     if let Some(since) = told.since {
+        let verb = if told.count == 1 { "was" } else { "were" };
         let since = Instant::of(since, now).rough;
-        need(
-            format!("{} told to stop, and still at work, the first for {since}", count(told.count, "holder")),
-            "in-flight",
-        );
+        let words =
+            format!("{} {verb} told to stop and goes on, the first for {since}", count(told.count, "holder"));
+        need(words, "in-flight");
     }
     needs
 }
 
-/// The kinds of undo that stale tasks owe and nobody handles.
-fn unhandled(stale: &[Task], watchers: &Watchers) -> Vec<String> {
-    let owed = stale.iter().flat_map(Task::owed).map(|one| &one.undo.kind);
-    let kinds: BTreeSet<_> =
-        owed.filter(|kind| watchers.handler_of(kind).is_none()).map(ToString::to_string).collect();
-    kinds.into_iter().collect()
+fn noun(number: u64) -> &'static str {
+    if number == 1 { "task" } else { "tasks" }
+}
+
+fn age(oldest: Option<Time>, now: Time) -> String {
+    oldest.map_or_else(String::new, |since| format!(", the oldest for {}", Instant::of(since, now).rough))
+}
+
+/// A stale task that recovery can't handle, and why.
+fn first_obstacle(snapshot: &Snapshot, now: Time) -> Option<(&Task, String)> {
+    let watchers = &snapshot.overview.recovery;
+    let undone = snapshot.in_flight.iter().filter(|task| task.state() == State::Compensating);
+    let mut waiting = snapshot.stale.iter().chain(undone);
+    waiting.find_map(|task| Some((task, why_watched(task, now, watchers).obstacle?)))
 }
 
 fn tile(one: &StateCount, now: Time) -> Tile {
@@ -228,7 +219,7 @@ fn tile(one: &StateCount, now: Time) -> Tile {
         (0, later) => format!("{later} not due yet"),
         (stale, _) => format!("{stale} stale"),
     };
-    let oldest = one.oldest.as_ref().map(|oldest| (oldest.task.to_string(), Instant::of(oldest.since, now)));
+    let oldest = one.oldest.as_ref().map(|oldest| Instant::of(oldest.since, now));
     Tile { state: state_mark(one.state), count: one.count, note, oldest }
 }
 

@@ -48,6 +48,8 @@ pub(super) struct Fields {
     pub(super) id: Option<String>,
     /// The compensations to waive, each with its reason.
     pub(super) waive: Vec<(u32, String)>,
+    /// That a task which never registered a compensation leaves nothing to undo.
+    pub(super) leaves_nothing: bool,
     /// Who says it, where no token does.
     pub(super) actor: Option<String>,
 }
@@ -149,15 +151,15 @@ impl Act {
     }
 
     /// The body of the API's route for it.
-    fn body(self, task: &Task, fields: &Fields) -> String {
-        let Fields { reason, id, waive, actor } = fields;
+    fn body(self, fields: &Fields) -> String {
+        let Fields { reason, id, waive, leaves_nothing, actor } = fields;
         let mut body = Map::new();
         let word = if matches!(self, Act::Dismiss | Act::Note) { "note" } else { "reason" };
         body.insert(word.to_owned(), json!(reason));
         if self == Act::Dismiss {
             body.insert("dismiss".to_owned(), json!(true));
         }
-        if self == Act::Fail && task.compensations.is_empty() {
+        if self == Act::Fail && *leaves_nothing {
             // What an operator of the command line says with `--undo none=-`.
             body.insert("compensation".to_owned(), json!({"kind": "none", "target": "-"}));
         }
@@ -186,7 +188,7 @@ impl Act {
         let by = By { namespace: &task.namespace, actor, lease_scope: LeaseScope::Any, random };
         let seq = if let Act::Waive(seq) = self { Some(seq) } else { None };
         let target = Target { task: Some(task.id.clone()), seq, request };
-        read_body(self.command(), target, &self.body(task, fields), &by)
+        read_body(self.command(), target, &self.body(fields), &by)
     }
 
     /// What would come of it, or why it would be refused.
@@ -203,13 +205,14 @@ impl Act {
 
     /// The same, where a reason will be given, and waivers where they are needed.
     fn best_forecast(self, task: &Task, now: Time, random: &dyn RandomSource) -> Option<Decision> {
-        let plain = Fields { reason: "to be given".to_owned(), ..Fields::default() };
-        let waived = Fields {
+        let leaves_nothing = task.compensations.is_empty();
+        let plain = Fields { reason: "to be given".to_owned(), leaves_nothing, ..Fields::default() };
+        let waived = || Fields {
             waive: task.owed().map(|one| (one.seq.0, "to be given".to_owned())).collect(),
             ..plain.clone()
         };
         let plainly = self.forecast(task, &plain, now, random).ok();
-        plainly.or_else(|| self.takes_waivers().then(|| self.forecast(task, &waived, now, random).ok())?)
+        plainly.or_else(|| self.takes_waivers().then(|| self.forecast(task, &waived(), now, random).ok())?)
     }
 }
 
@@ -219,10 +222,14 @@ pub(super) fn about_the_task(task: &Task, now: Time, random: &dyn RandomSource) 
     allowed.map(offer).collect()
 }
 
-/// Whether that compensation may be waived.
-pub(super) fn waiver(task: &Task, one: &Compensation, now: Time, random: &dyn RandomSource) -> Option<Offer> {
-    let act = Act::Waive(one.seq);
-    act.best_forecast(task, now, random).map(|_| offer(act))
+/// Whether compensations that are owed may be waived: what holds for one of them holds for all.
+pub(super) fn may_waive(task: &Task, now: Time, random: &dyn RandomSource) -> bool {
+    task.owed().next().is_some_and(|one| Act::Waive(one.seq).best_forecast(task, now, random).is_some())
+}
+
+/// The action that waives one of them.
+pub(super) fn waiver(one: &Compensation) -> Offer {
+    offer(Act::Waive(one.seq))
 }
 
 fn offer(act: Act) -> Offer {
@@ -232,78 +239,90 @@ fn offer(act: Act) -> Offer {
 /// What it will do, in sentences, the most important first; none if it would be refused.
 pub(super) fn effects(act: Act, task: &Task, now: Time, random: &dyn RandomSource) -> Option<Vec<String>> {
     let decision = act.best_forecast(task, now, random)?;
-    let (after, owed) = (&decision.task, task.owed().count() as u64);
-    let compensations = count(owed, "compensation");
-    let mut effects = Vec::new();
-    let mut say = |words: String| effects.push(words);
-    match act {
-        Act::Note => say("Your note is added to the history of the task. Nothing else changes.".to_owned()),
-        Act::Dismiss => {
-            say("The task is no longer listed among those that a person should see to. It stays as it ended."
-                .to_owned())
-        }
-        Act::Cancel if after.state() == State::Running => {
-            let holder = task.lease().map(|lease| lease.owner.as_str()).unwrap_or_default();
-            say(format!(
-                "{holder} is told to stop with its next heartbeat. The task stays running until {holder} ends it, or its lease lapses."
-            ));
-        }
-        Act::Cancel if after.state() == task.state() => {
-            say("It is recorded that the task is not wanted: when what it owes is undone, it is closed and not tried again.".to_owned());
-        }
-        Act::Waive(seq) => {
-            let what = task.compensations.iter().find(|one| one.seq == seq);
-            let what = what.map(|one| format!("{} {}", one.undo.kind, one.undo.target)).unwrap_or_default();
-            say(format!(
-                "Compensation {seq}, {what}, is not undone by anybody any more. Waive it only if there is nothing left to undo."
-            ));
-        }
-        Act::Retry => {
-            let inherited = match owed {
-                0 => String::new(),
-                _ => format!(", which first undoes {compensations}, except for those that you waive"),
-            };
-            say(format!(
-                "A new task with the same queue, payload and policy is created{inherited}. This one stays as it ended, and names the new one."
-            ));
-        }
-        Act::Cancel | Act::Quarantine | Act::Compensate | Act::Complete | Act::Fail => {}
-    }
+    let after = &decision.task;
+    let mut effects: Vec<String> = own_effect(act, task, after, now).into_iter().collect();
     if after.state() != task.state() {
-        say(match (after.state(), owed) {
-            (State::Compensating, _) => {
-                format!("Recovery undoes {compensations}, and then the task is closed.")
-            }
-            (State::Completed, 0) => "The task is completed. Nothing changes it again.".to_owned(),
-            (State::Completed, _) => format!(
-                "The task is completed, and {compensations} will not be undone. Nothing changes it again."
-            ),
-            (State::Failed, 0) => "The task has failed for good. Nothing changes it again.".to_owned(),
-            (State::Failed, _) => format!(
-                "The task has failed for good, and nothing is undone: {compensations} stay for a person."
-            ),
-            (State::Compensated, 0) => "The task is closed. Nothing changes it again.".to_owned(),
-            (State::Compensated, _) => {
-                format!(
-                    "The task is closed as undone. You say that {compensations} need no undo, each with a reason. Nothing changes it again."
-                )
-            }
-            (State::Quarantined, 0) => {
-                "The task is parked: nobody works on it, and recovery leaves it.".to_owned()
-            }
-            (State::Quarantined, _) => format!(
-                "The task is parked: nobody works on it, and recovery leaves it. {compensations} stay to be undone."
-            ),
-            (other @ (State::Planned | State::Dispatched | State::Running), _) => {
-                format!("The task becomes {}.", other.as_str())
-            }
-        });
+        effects.push(new_state(task, after));
     }
-    if let Some(lease) = task.lease().filter(|_| after.lease().is_none()) {
-        say(format!(
+    if let Some(lease) = task.lease().filter(|lease| after.lease().is_none() && !lease.has_lapsed(now)) {
+        effects.push(format!(
             "The lease of {} at epoch {} ends at once: whatever it sends after that is refused.",
             lease.owner, lease.epoch
         ));
     }
     Some(effects)
+}
+
+/// What an action does besides changing the state.
+fn own_effect(act: Act, task: &Task, after: &Task, now: Time) -> Option<String> {
+    let owed = task.owed().count() as u64;
+    Some(match act {
+        Act::Note => "Your note is added to the history of the task. Nothing else changes.".to_owned(),
+        Act::Dismiss => {
+            "The task is no longer listed among those that a person should see to. It stays as it ended.".to_owned()
+        }
+        Act::Cancel => match task.lease() {
+            Some(lease) if after.state() == State::Running && lease.has_lapsed(now) => format!(
+                "It is recorded that the task is not wanted. The lease of {} has lapsed: recovery undoes what is owed, and closes the task.",
+                lease.owner
+            ),
+            Some(lease) if after.state() == State::Running => format!(
+                "{owner} is told to stop with its next heartbeat. The task stays running until {owner} ends it, or its lease lapses.",
+                owner = lease.owner
+            ),
+            Some(_) | None if after.state() == task.state() => {
+                "It is recorded that the task is not wanted: when what it owes is undone, it is closed and not tried again."
+                    .to_owned()
+            }
+            Some(_) | None => return None,
+        },
+        Act::Waive(seq) => {
+            let what = task.compensations.iter().find(|one| one.seq == seq);
+            let what = what.map(|one| format!("{} {}", one.undo.kind, one.undo.target)).unwrap_or_default();
+            format!("Compensation {seq}, {what}, is not undone by anybody any more. Waive it only if there is nothing left to undo.")
+        }
+        Act::Retry => {
+            let inherited = match owed {
+                0 => String::new(),
+                _ => format!(", which first undoes {}, except for those that you waive", count(owed, "compensation")),
+            };
+            format!("A new task with the same queue, payload and policy is created{inherited}. This one stays as it ended, and names the new one.")
+        }
+        Act::Quarantine | Act::Compensate | Act::Complete | Act::Fail => return None,
+    })
+}
+
+/// What the new state means.
+fn new_state(task: &Task, after: &Task) -> String {
+    let (before, left) = (task.owed().count() as u64, after.owed().count() as u64);
+    let stay =
+        if left == 1 { "1 compensation stays".to_owned() } else { format!("{left} compensations stay") };
+    match after.state() {
+        State::Compensating => {
+            format!("Recovery undoes {}, and then the task is closed.", count(left, "compensation"))
+        }
+        State::Completed if before == 0 => "The task is completed. Nothing changes it again.".to_owned(),
+        State::Completed => format!(
+            "The task is completed, and {} will not be undone. Nothing changes it again.",
+            count(before, "compensation")
+        ),
+        State::Failed if left == 0 => "The task has failed for good. Nothing changes it again.".to_owned(),
+        State::Failed => {
+            format!("The task has failed for good, and nothing is undone: {stay} for a person to see to.")
+        }
+        State::Compensated if before == 0 => "The task is closed. Nothing changes it again.".to_owned(),
+        State::Compensated => {
+            "The task is closed as undone: nothing is left that anybody undoes. Nothing changes it again."
+                .to_owned()
+        }
+        State::Quarantined if left == 0 => {
+            "The task is parked: nobody works on it, and recovery leaves it.".to_owned()
+        }
+        State::Quarantined => {
+            format!("The task is parked: nobody works on it, and recovery leaves it. {stay} to be undone.")
+        }
+        other @ (State::Planned | State::Dispatched | State::Running) => {
+            format!("The task becomes {}.", other.as_str())
+        }
+    }
 }

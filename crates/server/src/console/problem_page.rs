@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::body::Body;
-use axum::http::header::{ACCEPT, HeaderMap};
+use axum::http::header::{ACCEPT, CONNECTION, HeaderMap, RETRY_AFTER};
 use axum::http::request::Parts;
 use axum::http::{Response, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -29,8 +29,9 @@ pub(crate) struct Visit {
 impl Visit {
     pub(crate) fn of(head: &Parts) -> Visit {
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-        // To go back to where a form was sent would not send it again.
-        let target = if head.method == axum::http::Method::GET { target } else { "/".to_owned() };
+        // Back to the form, if it is at the same address: what it sent is not sent again.
+        let has_form = head.method == axum::http::Method::GET || head.uri.path().ends_with("/act");
+        let target = if has_form { target } else { "/".to_owned() };
         Visit { is_browser: wants_page(&head.headers), target }
     }
 }
@@ -60,11 +61,15 @@ pub(crate) fn response(problem: Problem, visit: &Visit) -> Response<Body> {
         _ => "It did not work",
     };
     let is_sign_in_needed = status == StatusCode::FORBIDDEN;
-    let page = ProblemPage {
-        layout: Layout::bare(heading),
-        heading,
-        detail: problem.detail().to_owned(),
-        is_sign_in_needed,
-    };
-    respond(status, &page)
+    let detail = problem.detail().to_owned();
+    let page = ProblemPage { layout: Layout::bare(heading), heading, detail, is_sign_in_needed };
+    let mut response = respond(status, &page);
+    // What a browser must do besides is the same.
+    let plain = problem.into_response();
+    for name in [RETRY_AFTER, CONNECTION] {
+        if let Some(value) = plain.headers().get(&name) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    response
 }

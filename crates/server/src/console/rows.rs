@@ -30,7 +30,10 @@ pub(super) struct Row {
 /// A task as a row.
 pub(super) fn row(task: &Task, watchers: &Watchers, now: Time) -> Row {
     let progress = task.lease().and_then(|lease| lease.progress.as_ref());
-    let since = task.ending().map_or(task.started_at.unwrap_or(task.created_at), |ending| ending.finished_at);
+    let reserved = task.reservation().map(|reservation| reservation.reserved_at);
+    let since = task
+        .ending()
+        .map_or(reserved.or(task.started_at).unwrap_or(task.created_at), |ending| ending.finished_at);
     Row {
         id: task.id.to_string(),
         path: task_path(&task.namespace, &task.id),

@@ -1,12 +1,12 @@
 //! Sessions of people who signed in with a token. The browser has a random name of its session, never the token.
 //!
 //! A session ends after twelve hours, when it is left, when its token is revoked or expires, and when the server restarts. They are
-//! kept in memory: what a store does not have can't be taken from it.
+//! kept in memory: what a store does not have can't be taken from it. So a browser must reach the same one of several servers.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use axum::http::header::{COOKIE, HOST, HeaderMap, HeaderName, ORIGIN};
+use axum::http::header::{COOKIE, HOST, HeaderName, ORIGIN};
 use axum::http::request::Parts;
 use tenure::access::TokenHash;
 use tenure::clock::Moment;
@@ -19,6 +19,8 @@ use crate::problem::Problem;
 pub(super) const LENGTH: Span = Span::from_secs(12 * 3_600);
 /// The most sessions at once. Beyond it the oldest one ends.
 const SESSIONS_MAX: usize = 10_000;
+/// The most of one token, so that nobody can end the sessions of others.
+const OF_A_TOKEN_MAX: usize = 50;
 const NAME: &str = "tenure_session";
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -42,26 +44,27 @@ impl Sessions {
         let mut sessions = self.sessions();
         let now = Moment::now();
         sessions.retain(|_, session| now.since(session.began) < LENGTH);
-        if sessions.len() >= SESSIONS_MAX
-            && let Some(oldest) =
-                sessions.iter().min_by_key(|(_, session)| session.began).map(|(name, _)| *name)
-        {
-            sessions.remove(&oldest);
+        let is_own = |session: &Session| session.token == token;
+        let own = sessions.values().filter(|session| is_own(session)).count();
+        if own >= OF_A_TOKEN_MAX || sessions.len() >= SESSIONS_MAX {
+            let candidates = sessions.iter().filter(|(_, session)| own < OF_A_TOKEN_MAX || is_own(session));
+            let oldest = candidates.min_by_key(|(_, session)| session.began).map(|(name, _)| *name);
+            oldest.map(|oldest| sessions.remove(&oldest));
         }
         sessions.insert(TokenHash::of_presented(name), Session { token, began: now });
     }
 
     /// The token of the session that the request is of.
-    pub(crate) fn token(&self, headers: &HeaderMap) -> Option<TokenHash> {
-        let name = TokenHash::of_presented(cookie(headers)?);
+    pub(crate) fn token(&self, head: &Parts) -> Option<TokenHash> {
+        let name = TokenHash::of_presented(cookie(head)?);
         let sessions = self.sessions();
         let session = sessions.get(&name)?;
         (Moment::now().since(session.began) < LENGTH).then_some(session.token)
     }
 
     /// Ends the session that the request is of.
-    pub(super) fn end(&self, headers: &HeaderMap) {
-        if let Some(name) = cookie(headers) {
+    pub(super) fn end(&self, head: &Parts) {
+        if let Some(name) = cookie(head) {
             self.sessions().remove(&TokenHash::of_presented(name));
         }
     }
@@ -70,15 +73,32 @@ impl Sessions {
 /// The value for `Set-Cookie`. Other sites' pages that link here are answered as the person who follows the link, but no form of
 /// theirs is.
 pub(super) fn set_cookie(name: &str, head: &Parts, length: Span) -> String {
-    let secure = if head.extensions.get::<Encrypted>().is_some() { "; Secure" } else { "" };
+    // A proxy in front may be the one that encrypts; then only the browser tells.
+    let origin = head.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+    let is_encrypted = head.extensions.get::<Encrypted>().is_some()
+        || origin.is_some_and(|origin| origin.starts_with("https://"));
+    let secure = if is_encrypted { "; Secure" } else { "" };
     let seconds = length.as_micros() / 1_000_000;
-    format!("{NAME}={name}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
+    format!("{}={name}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}", cookie_name(head))
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let texts = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+/// The name of the cookie: with the port, because browsers send a cookie to all ports of a machine.
+fn cookie_name(head: &Parts) -> String {
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = host.or(head.uri.authority().map(|authority| authority.as_str())).unwrap_or_default();
+    match host.rsplit_once(':') {
+        Some((_, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            format!("{NAME}_{port}")
+        }
+        Some(_) | None => NAME.to_owned(),
+    }
+}
+
+fn cookie(head: &Parts) -> Option<&str> {
+    let wanted = cookie_name(head);
+    let texts = head.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == NAME).map(|(_, value)| value)
+    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
 }
 
 /// Refuses what a page of another site sends. Browsers say with each form where it comes from.
@@ -116,12 +136,25 @@ mod tests {
         let (sessions, token) = (Sessions::default(), TokenHash::of_presented("a token"));
         sessions.begin("abc", token);
         let known = head(&[(COOKIE, "other=1; tenure_session=abc")]);
-        assert_eq!(sessions.token(&known.headers), Some(token));
+        assert_eq!(sessions.token(&known), Some(token));
         for stranger in ["tenure_session=abd", "tenure_session=", "abc", "xtenure_session=abc"] {
-            assert_eq!(sessions.token(&head(&[(COOKIE, stranger)]).headers), None, "{stranger}");
+            assert_eq!(sessions.token(&head(&[(COOKIE, stranger)])), None, "{stranger}");
         }
-        sessions.end(&known.headers);
-        assert_eq!(sessions.token(&known.headers), None);
+        let other_port = head(&[(HOST, "localhost:7118"), (COOKIE, "tenure_session=abc")]);
+        assert_eq!(sessions.token(&other_port), None, "it is of another server");
+        sessions.end(&known);
+        assert_eq!(sessions.token(&known), None);
+    }
+
+    #[test]
+    fn nobody_can_end_the_sessions_of_others_by_signing_in_often() {
+        let (sessions, own) = (Sessions::default(), TokenHash::of_presented("mine"));
+        sessions.begin("mine", own);
+        for number in 0..2 * OF_A_TOKEN_MAX {
+            sessions.begin(&format!("other-{number}"), TokenHash::of_presented("another"));
+        }
+        assert_eq!(sessions.sessions().len(), OF_A_TOKEN_MAX + 1);
+        assert_eq!(sessions.token(&head(&[(COOKIE, "tenure_session=mine")])), Some(own));
     }
 
     #[test]
@@ -131,6 +164,9 @@ mod tests {
         let mut encrypted = head(&[]);
         encrypted.extensions.insert(Encrypted);
         assert!(set_cookie("abc", &encrypted, LENGTH).ends_with("; Secure"));
+        let behind_a_proxy = head(&[(HOST, "tenure.example:443"), (ORIGIN, "https://tenure.example:443")]);
+        let cookie = set_cookie("abc", &behind_a_proxy, LENGTH);
+        assert!(cookie.starts_with("tenure_session_443=abc") && cookie.ends_with("; Secure"), "{cookie}");
     }
 
     #[test]

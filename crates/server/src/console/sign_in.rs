@@ -40,7 +40,7 @@ pub(super) async fn enter(asked: Asked) -> Answered {
         return Ok(shown(next, Some(required("token").message.into()), StatusCode::UNPROCESSABLE_ENTITY));
     };
     let token = TokenHash::of_presented(presented);
-    let page = asked.served.token_cache.look().await?;
+    let page = asked.served.tokens().await?;
     if !page.find(&token).is_some_and(|known| known.is_live(page.at)) {
         let error = "This token is invalid, expired or revoked.".to_owned();
         return Ok(shown(next, Some(error), StatusCode::UNAUTHORIZED));
@@ -54,7 +54,7 @@ pub(super) async fn enter(asked: Asked) -> Answered {
 
 /// `POST /sign-out`.
 pub(super) async fn leave(asked: Asked) -> Answered {
-    asked.served.sessions.end(&asked.head.headers);
+    asked.served.sessions.end(&asked.head);
     let mut response = to("/sign-in")?;
     set(response.headers_mut(), &session::set_cookie("", &asked.head, Span::ZERO))?;
     Ok(response)
@@ -68,7 +68,9 @@ fn set(headers: &mut HeaderMap, cookie: &str) -> Result<(), Problem> {
 
 /// A path on this server. What would lead elsewhere leads to the first page.
 fn local(next: &str) -> String {
-    let is_path = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n']);
+    // Browsers take a backslash for a slash, and leave out what can't be seen.
+    let is_plain = next.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b'\\');
+    let is_path = next.starts_with('/') && !next.starts_with("//") && is_plain;
     if is_path { next.to_owned() } else { "/".to_owned() }
 }
 
@@ -90,9 +92,16 @@ mod tests {
         for path in ["/", "/tasks/default/a?done=cancel"] {
             assert_eq!(local(path), path);
         }
-        for elsewhere in
-            ["https://evil.example", "//evil.example", "/\\evil.example", "", "javascript:1", "/a\r\nb"]
-        {
+        for elsewhere in [
+            "https://evil.example",
+            "//evil.example",
+            "/\\evil.example",
+            "",
+            "javascript:1",
+            "/a\r\nb",
+            "/\t/evil.example",
+            "/ /evil.example",
+        ] {
             assert_eq!(local(elsewhere), "/", "{elsewhere}");
         }
     }

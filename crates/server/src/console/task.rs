@@ -7,18 +7,20 @@ use tenure::core::event::EventData;
 use tenure::core::task::Task;
 use tenure::core::time::{Span, Time};
 use tenure::instant::rough;
-use tenure::store::{EventFilter, PageSize, Recorded};
+use tenure::store::size::{event_bytes, task_bytes};
+use tenure::store::{Page, PageSize, Recorded};
 use tenure::why::why_watched;
 
 use super::layout::{Layout, Place, respond};
-use super::offers::{Act, Offer, about_the_task, waiver};
-use super::required;
+use super::offers::{Act, Offer, about_the_task, may_waive, waiver};
 use super::words::{Instant, Left, StateMark, state_mark, task_path};
-use crate::problem::Problem;
+use crate::handlers::answers::look;
 use crate::route::{Answered, Asked};
 
 /// How much of a history a page reads; it says if there is more.
-const EVENTS: PageSize = PageSize { items: 500, bytes: 1024 * 1024 };
+const EVENTS: PageSize = PageSize { items: 500, bytes: 256 * 1024 };
+/// How many compensations are shown; it says if there are more.
+const COMPENSATIONS_SHOWN: usize = 200;
 /// Between events that are further apart than this, the page says how long nothing happened.
 const GAP: Span = Span::from_secs(60);
 /// How much of a document is shown. The rest is a link away.
@@ -42,8 +44,12 @@ struct TaskPage {
     labels: Vec<(String, String)>,
     related: Vec<(&'static str, String, String)>,
     compensations: Vec<CompensationView>,
+    /// How many are not shown.
+    more_compensations: usize,
     attempts: Vec<Attempt>,
-    timeline: Vec<Moment>,
+    timeline: Vec<TimelineItem>,
+    /// Events that can't be read: the history does not hold.
+    unreadable: Vec<String>,
     /// Whether the history is longer than what is shown.
     is_cut: bool,
     documents: Vec<DocumentView>,
@@ -86,7 +92,7 @@ struct Attempt {
 }
 
 /// An event, or a pause before it.
-struct Moment {
+struct TimelineItem {
     pause: Option<String>,
     at: Instant,
     kind: String,
@@ -102,22 +108,16 @@ struct DocumentView {
 
 /// `GET /tasks/{ns}/{id}`.
 pub(super) async fn page(asked: Asked) -> Answered {
-    let namespace = asked.shown_namespace()?;
-    let ledger = asked.served.ledger_of(&namespace)?;
-    let permit = asked.quota.look().await?;
-    let task = ledger.task(asked.path.id.as_deref().ok_or_else(|| required("id"))?).await?;
-    let filter = EventFilter::default().with(|filter| {
-        filter.namespace = Some(namespace.clone());
-        filter.task = Some(task.id.clone());
-    });
-    let events = ledger.store().events(filter, None, EVENTS).await?;
+    let (task, ledger) = (look(&asked).await?, asked.ledger()?);
+    let permit = asked.quota.scan().await?;
+    let events = ledger.history(task.id.as_str(), None, EVENTS).await?;
     let (watchers, now) = (ledger.watchers().await?, ledger.now().await?);
     drop(permit);
-    let layout = Layout::of(&asked, Place::Elsewhere, task.id.as_str(), &namespace, now).await?;
+    asked.memory.for_answer(task_bytes(&task) + events.items.iter().map(event_bytes).sum::<usize>()).await?;
+    let layout = Layout::of(&asked, Place::Elsewhere, task.id.as_str(), &task.namespace, now).await?;
     let why = why_watched(&task, now, &watchers).words;
     let done = asked.query.one("done")?.and_then(Act::done);
-    let is_cut = events.is_cut || events.items.len() >= EVENTS.items;
-    let page = TaskPage::of(&asked, layout, &task, (why, done), (&events.items, is_cut), now)?;
+    let page = TaskPage::of(&asked, layout, &task, (why, done), &events, now);
     Ok(respond(StatusCode::OK, &page))
 }
 
@@ -127,18 +127,19 @@ impl TaskPage {
         layout: Layout,
         task: &Task,
         (why, done): (String, Option<&'static str>),
-        (events, is_cut): (&[Recorded], bool),
+        history: &Page<Recorded>,
         now: Time,
-    ) -> Result<TaskPage, Problem> {
+    ) -> TaskPage {
         let random = asked.served.ledger.entropy();
         let may_act = asked.may_act();
         let offers = if may_act { about_the_task(task, now, random) } else { Vec::new() };
+        let may_waive = may_act && may_waive(task, now, random);
         // The newest is undone first.
-        let compensations = task.compensations.iter().rev().map(|one| {
-            let offer = if may_act && one.is_owed() { waiver(task, one, now, random) } else { None };
-            compensation(one, offer)
-        });
-        Ok(TaskPage {
+        let compensations = task.compensations.iter().rev().take(COMPENSATIONS_SHOWN);
+        let compensations =
+            compensations.map(|one| compensation(one, (may_waive && one.is_owed()).then(|| waiver(one))));
+        let is_cut = history.is_cut || history.items.len() >= EVENTS.items;
+        TaskPage {
             layout,
             id: task.id.to_string(),
             path: task_path(&task.namespace, &task.id),
@@ -153,11 +154,13 @@ impl TaskPage {
             labels: task.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
             related: related(task),
             compensations: compensations.collect(),
-            attempts: attempts(events, task, now),
-            timeline: timeline(events, now),
+            more_compensations: task.compensations.len().saturating_sub(COMPENSATIONS_SHOWN),
+            attempts: attempts(&history.items, task, now),
+            timeline: timeline(&history.items, now),
+            unreadable: history.unreadable.clone(),
             is_cut,
             documents: documents(task),
-        })
+        }
     }
 }
 
@@ -264,11 +267,19 @@ fn attempts(events: &[Recorded], task: &Task, now: Time) -> Vec<Attempt> {
             EventData::Ended(ended) => ended.state.state().as_str(),
             _ => "",
         };
+        // A lapse is found later than it happened.
+        let ended_at = match &event.what {
+            EventData::Acquired(grant) | EventData::Reclaimed(grant) => {
+                grant.lapsed.as_ref().map(|lease| lease.expires_at)
+            }
+            EventData::Lapsed { lease } => Some(lease.expires_at),
+            _ => None,
+        };
         if let (false, Some((open, began))) = (over.is_empty(), attempts.last_mut())
             && open.end.is_empty()
         {
             open.end = over.to_owned();
-            open.took = rough(event.at.since(*began));
+            open.took = rough(ended_at.unwrap_or(event.at).since(*began));
         }
         if let Some((grant, what)) = begun {
             let attempt = Attempt {
@@ -282,23 +293,27 @@ fn attempts(events: &[Recorded], task: &Task, now: Time) -> Vec<Attempt> {
             attempts.push((attempt, event.at));
         }
     }
-    if let (Some(lease), Some((open, began))) = (task.lease(), attempts.last_mut())
-        && lease.has_lapsed(now)
-        && open.epoch == lease.epoch.0
-    {
-        open.end = "its lease has lapsed".to_owned();
-        open.took = rough(lease.expires_at.since(*began));
+    if let Some((open, began)) = attempts.last_mut().filter(|(open, _)| open.end.is_empty()) {
+        match task.lease().filter(|lease| lease.epoch.0 == open.epoch) {
+            Some(lease) if lease.has_lapsed(now) => {
+                open.end = "its lease has lapsed".to_owned();
+                open.took = rough(lease.expires_at.since(*began));
+            }
+            Some(_) => {}
+            // Its end is behind what was read.
+            None => (open.end, open.took) = ("later than what is shown here".to_owned(), String::new()),
+        }
     }
     attempts.into_iter().rev().map(|(attempt, _)| attempt).collect()
 }
 
-fn timeline(events: &[Recorded], now: Time) -> Vec<Moment> {
+fn timeline(events: &[Recorded], now: Time) -> Vec<TimelineItem> {
     let mut before: Option<Time> = None;
-    let mut moments: Vec<Moment> = Vec::with_capacity(events.len());
+    let mut moments: Vec<TimelineItem> = Vec::with_capacity(events.len());
     for Recorded { event, .. } in events {
         let pause = before.map(|before| event.at.since(before)).filter(|pause| *pause >= GAP);
         before = Some(event.at);
-        moments.push(Moment {
+        moments.push(TimelineItem {
             pause: pause.map(rough),
             at: Instant::of(event.at, now),
             kind: event.what.kind().replace('_', " "),
@@ -343,9 +358,8 @@ fn documents(task: &Task) -> Vec<DocumentView> {
         [("Payload", Some(&task.payload)), ("Checkpoint", task.checkpoint.as_ref()), ("Result", result)];
     let shown = |(name, document): (&'static str, Option<&tenure::core::id::Document>)| {
         let text = document.map(|document| document.as_str()).filter(|text| *text != "null")?;
-        let pretty = serde_json::from_str::<serde_json::Value>(text)
-            .and_then(|value| serde_json::to_string_pretty(&value));
-        let mut text = pretty.unwrap_or_else(|_| text.to_owned());
+        // As it is stored, to the letter: numbers may have more digits than a number of a program.
+        let mut text = text.to_owned();
         let is_cut = text.len() > SHOWN_BYTES;
         if is_cut {
             let end = (0..=SHOWN_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();

@@ -14,7 +14,7 @@ use crate::problem::Problem;
 use crate::route::{Answered, Asked, json};
 
 /// The task that the path names, with the memory to answer it.
-pub(super) async fn look(asked: &Asked) -> Result<Task, Problem> {
+pub(crate) async fn look(asked: &Asked) -> Result<Task, Problem> {
     let _permit = asked.quota.look().await?;
     let task = asked.ledger()?.task(asked.id()?.as_str()).await?;
     asked.memory.for_answer(task_bytes(&task)).await?;

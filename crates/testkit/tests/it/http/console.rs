@@ -153,7 +153,7 @@ fn the_first_page_says_what_needs_a_person_and_what_recovery_will_do() {
         ledger.acquire("held", "w2").ttl(Duration::from_secs(60)).await?;
         let page = Browser::of(&served).get("/").await.text;
         for words in [
-            "No recovery is running, and 1 stale task wait for it",
+            "No recovery is running, and 1 stale task waits for it",
             "1 task is parked for a person, the oldest for 1m 1s",
             "because: two main branches",
             "the lease of w1 at epoch 1 lapsed",
@@ -415,13 +415,16 @@ fn what_a_page_offers_is_done_and_what_it_does_not_offer_is_refused() {
                 let path = format!("/tasks/default/{id}/act?verb={verb}");
                 let form = browser.get(&path).await;
                 let before = events(&ledger, &id).await;
-                // Everything that is owed is waived where that can be said.
-                let fields = [
-                    ("request", &*format!("{id}-{verb}")),
-                    ("reason", "by hand"),
-                    ("actor", "alice"),
-                    ("waive-1", "on"),
-                ];
+                // Everything that is owed is waived where that can be said; hidden fields go with the form.
+                let request = format!("{id}-{verb}");
+                let mut fields = vec![("request", &*request), ("reason", "by hand"), ("actor", "alice")];
+                let there = |name: &str| form.text.contains(&format!("name=\"{name}\""));
+                fields.extend(
+                    ["waive-1", "leaves-nothing"]
+                        .into_iter()
+                        .filter(|name| there(name))
+                        .map(|name| (name, "on")),
+                );
                 let answer = browser.submit(&path, &fields).await;
                 let after = events(&ledger, &id).await;
                 if is_offered {
@@ -465,11 +468,11 @@ fn an_action_needs_a_reason_and_says_who_did_it() {
         for (fields, field) in [
             (&[("request", &*request), ("actor", "alice")][..], "reason"),
             (&[("request", &request), ("reason", "  "), ("actor", "alice")], "reason"),
-            (&[("request", &request), ("reason", "a look")], "actor"),
+            (&[("request", &request), ("reason", "a look")], "your name"),
         ] {
             let answer = browser.submit(path, fields).await;
             assert!(
-                answer.status == 409 && answer.text.contains(&format!("{field}: is required")),
+                answer.status == 422 && answer.text.contains(&format!("{field}: is required")),
                 "{}",
                 answer.text
             );
@@ -509,6 +512,148 @@ fn a_form_that_is_sent_twice_is_one_command() {
         let first = browser.submit(path, &fields).await;
         assert_eq!(first.header("location"), browser.submit(path, &fields).await.header("location"));
         assert_eq!(ledger.tasks(tenure::store::Filter::default(), None, 10).await?.items.len(), 2);
+        Ok::<_, Error>(())
+    })
+    .expect("works");
+}
+
+#[test]
+fn a_form_whose_task_has_changed_by_it_is_still_the_same_command_when_it_is_sent_again() {
+    let World { ledger, served, .. } = world();
+    block_on(async {
+        let browser = Browser::of(&served);
+        ledger.create("fails").await?;
+        let path = "/tasks/default/fails/act?verb=fail";
+        let form = browser.get(path).await;
+        assert!(form.text.contains("name=\"leaves-nothing\""), "{}", form.text);
+        let request = request_of(&form);
+        let fields =
+            [("request", &*request), ("reason", "no repo"), ("actor", "alice"), ("leaves-nothing", "on")];
+        for _ in 0..2 {
+            assert_eq!(browser.submit(path, &fields).await.status, 303, "a double click is no failure");
+        }
+        ledger.create("closed").await?;
+        let by = ledger.acquire("closed", "w1").await?.lease().expect("a lease").holder();
+        ledger.register("closed", &by, "k", "x").await?;
+        let path = "/tasks/default/closed/act?verb=compensate";
+        let request = request_of(&browser.get(path).await);
+        let fields = [("request", &*request), ("reason", "by hand"), ("actor", "alice"), ("waive-1", "on")];
+        for _ in 0..2 {
+            assert_eq!(browser.submit(path, &fields).await.status, 303);
+        }
+        Ok::<_, Error>(())
+    })
+    .expect("works");
+}
+
+#[test]
+fn what_has_just_changed_is_on_the_first_page_however_many_look() {
+    let World { ledger, served, .. } = world();
+    block_on(async {
+        let browser = Browser::of(&served);
+        for number in 0..5 {
+            ledger.create(&format!("t-{number}")).queue(&format!("queue-{number}")).await?;
+            let pages = first_pages(&browser, 8).await;
+            assert!(pages.iter().all(|page| page.contains(&format!("queue-{number}"))), "{number}");
+        }
+        Ok::<_, Error>(())
+    })
+    .expect("works");
+}
+
+/// The first page, asked for so many times at once.
+async fn first_pages(browser: &Browser, times: usize) -> Vec<String> {
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..times {
+        let request = browser.request("GET", "/");
+        asking.spawn(async move { reply(request).await.text });
+    }
+    asking.join_all().await
+}
+
+#[test]
+fn strangers_may_send_little_and_not_many_at_once() {
+    let World { served, store, .. } = world();
+    block_on(async {
+        token(&store, "op", Role::Operator, NamespaceScope::All, None).await;
+        let browser = Browser::of(&served);
+        let long = "a".repeat(9_000);
+        assert_eq!(browser.submit("/sign-in", &[("token", &long)]).await.status, 413);
+        let many: Vec<(String, &str)> = (0..3_000).map(|number| (number.to_string(), "")).collect();
+        let many: Vec<(&str, &str)> = many.iter().map(|(name, value)| (&**name, *value)).collect();
+        let answer = browser.submit("/sign-in", &many).await;
+        assert!([413, 422].contains(&answer.status), "{}", answer.text);
+        // Forty bodies that never end: the server still answers, and soon takes sign-ins again.
+        let mut stuck = Vec::new();
+        for _ in 0..40 {
+            let mut stream =
+                tokio::net::TcpStream::connect(("127.0.0.1", served.port)).await.expect("a connection");
+            let head = "POST /sign-in HTTP/1.1\r\nhost: localhost\r\nsec-fetch-site: same-origin\r\n\
+                content-type: application/x-www-form-urlencoded\r\ncontent-length: 100\r\n\r\n";
+            tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.expect("sent");
+            stuck.push(stream);
+        }
+        assert_eq!(browser.get("/livez").await.status, 200);
+        in_time("a place", async {
+            while browser.submit("/sign-in", &[("token", "x")]).await.status == 429 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        })
+        .await;
+        drop(stuck);
+    });
+}
+
+#[test]
+fn what_ended_in_the_same_way_is_seen_to_together_and_nothing_that_comes_later() {
+    let World { ledger, served, .. } = world();
+    block_on(async {
+        for number in 0..45 {
+            let id = format!("nightly-{number}");
+            ledger.create(&id).kind("nightly").await?;
+            let by = ledger.acquire(&id, "w1").await?.lease().expect("a lease").holder();
+            ledger.register(&id, &by, "close-pr", "12").await?;
+            ledger.fail(&id, &by, "exit status 1").await?;
+        }
+        ledger.create("other").kind("other").await?;
+        ledger.mark_quarantined("other", "look").await?;
+        let browser = Browser::of(&served);
+        let page = browser.get("/triage").await.text;
+        for words in ["45 tasks", "45 × close-pr", "exit status 1", "1 task ", "and 40 more"] {
+            assert!(page.contains(words), "{words} is not in {page}");
+        }
+        let path = "/triage/act?ns=default&state=failed&cause=failed&kind=nightly";
+        let form = browser.get(path).await;
+        assert!(form.text.contains("<h1>Act on 45 tasks</h1>"), "{}", form.text);
+        let (_, tasks) = form.text.split_once("name=\"tasks\" value=\"").expect("a selection");
+        let tasks = tasks.split('"').next().expect("an end").to_owned();
+        assert_eq!(tasks.lines().count(), 45);
+        let request = request_of(&form);
+        // One more comes, and somebody has seen to one of them.
+        ledger.create("nightly-late").kind("nightly").await?;
+        ledger.mark_failed("nightly-late", "exit status 1").remains("none", "-").await?;
+        ledger.retry("nightly-7", "by hand").await?;
+        let fields = [
+            ("request", &*request),
+            ("tasks", &*tasks),
+            ("verb", "retry"),
+            ("actor", "alice"),
+            ("reason", "fixed"),
+        ];
+        let missing: Vec<_> = fields.iter().filter(|(name, _)| *name != "reason").copied().collect();
+        let refused = browser.submit(path, &missing).await;
+        assert!(refused.status == 409 && refused.text.contains("reason: is required"), "{}", refused.text);
+        for _ in 0..2 {
+            let done = browser.submit(path, &fields).await.text;
+            assert!(done.contains("done for 44 tasks") && done.contains(">nightly-7</a>"), "{done}");
+        }
+        let all = ledger.tasks(tenure::store::Filter::default(), None, 200).await?.items;
+        assert_eq!(
+            all.iter().filter(|task| task.retry_of.is_some()).count(),
+            45,
+            "44 by the form, one by hand"
+        );
+        assert!(ledger.task("nightly-late").await?.ending().expect("it has ended").retried_as.is_none());
         Ok::<_, Error>(())
     })
     .expect("works");
