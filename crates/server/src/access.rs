@@ -36,6 +36,15 @@ pub enum Access {
     Namespace(Role),
 }
 
+/// Who a route is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Audience {
+    /// Programs, with a token in a header; bodies and problems are JSON.
+    Program,
+    /// People, who may also be signed in; bodies are forms, and problems pages.
+    Person,
+}
+
 /// The caller of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
@@ -107,10 +116,10 @@ impl Caller {
     }
 }
 
-/// Identifies the caller, by the token of a session if the request is of one.
+/// Identifies the caller, by the token that a person signed in with, if one did.
 pub(crate) fn identify(
     head: &Parts,
-    session: Option<TokenHash>,
+    signed_in: Option<TokenHash>,
     page: &Page,
     options: &Options,
 ) -> Result<Caller, Problem> {
@@ -118,7 +127,7 @@ pub(crate) fn identify(
         check_host(head, &options.hosts)?;
         return Ok(Caller::of_this_machine());
     }
-    let presented = if let Some(session) = session { session } else { presented(head)? };
+    let presented = if let Some(token) = signed_in { token } else { presented(head)? };
     // The response does not say what is wrong with the token, because the sender may not own it.
     let token = page.find(&presented).filter(|token| token.is_live(page.at)).ok_or_else(|| {
         Problem::unauthenticated("the token is invalid, expired or revoked; ask for a new one")

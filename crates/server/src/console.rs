@@ -4,6 +4,7 @@
 //! same command that the API takes.
 
 mod act;
+mod asked;
 mod assets;
 mod chart;
 mod form;
@@ -14,8 +15,8 @@ mod offers;
 mod owners;
 mod problem_page;
 mod rows;
-mod session;
 mod sign_in;
+mod sign_ins;
 mod snapshot;
 mod task;
 mod tasks;
@@ -25,17 +26,15 @@ mod words;
 use std::sync::LazyLock;
 
 use tenure::access::Role::{Operator, Reader};
-use tenure::core::id::Namespace;
-use tenure::core::refusal::Refusal;
 
 use crate::access::Access::{Namespace as InNamespace, Probe, Store};
+use crate::access::Audience;
 use crate::description::{NoBody, described};
-use crate::problem::Problem;
-use crate::route::{Asked, Audience, Method, Route};
+use crate::route::{Method, Route};
 
 pub(crate) use now::page as now_page;
 pub(crate) use problem_page::{Visit, response as problem_page};
-pub(crate) use session::{Sessions, check_same_site};
+pub(crate) use sign_ins::{SignIns, check_same_site};
 pub(crate) use snapshot::Snapshots;
 
 /// A row; the handler is an async function of [`Asked`].
@@ -102,47 +101,4 @@ fn table() -> Vec<Route> {
 pub(crate) fn pages() -> &'static [Route] {
     static PAGES: LazyLock<Vec<Route>> = LazyLock::new(table);
     &PAGES
-}
-
-impl Asked {
-    /// The namespace that a page shows: that of its path or query, else the server's.
-    fn shown_namespace(&self) -> Result<Namespace, Problem> {
-        if let Some(namespace) = &self.path.namespace {
-            return Ok(namespace.clone());
-        }
-        let named = match self.query.one("ns")? {
-            Some(name) => Namespace::new(name)?,
-            None => self.usual_namespace()?,
-        };
-        if self.caller.namespaces.contains(&named) {
-            return Ok(named);
-        }
-        Err(Problem::not_found("this namespace does not exist, or your token is not bound to it"))
-    }
-
-    /// The server's own namespace; for a token that is not bound to it, the first one that it is bound to.
-    fn usual_namespace(&self) -> Result<Namespace, Problem> {
-        let usual = match &self.served.options.namespace {
-            Some(namespace) => namespace.clone(),
-            None => Namespace::new(tenure::ledger::DEFAULT_NAMESPACE)?,
-        };
-        let first = match &self.caller.namespaces {
-            tenure::access::NamespaceScope::All => None,
-            tenure::access::NamespaceScope::These(these) => these.iter().next(),
-        };
-        match first {
-            Some(first) if !self.caller.namespaces.contains(&usual) => Ok(first.clone()),
-            Some(_) | None => Ok(usual),
-        }
-    }
-
-    /// Whether the caller may act on tasks.
-    fn may_act(&self) -> bool {
-        self.caller.role.includes(Operator)
-    }
-}
-
-/// A field of a form that must be there.
-fn required(field: &'static str) -> Refusal {
-    Refusal::invalid(field, "is required")
 }

@@ -25,11 +25,12 @@ use tenure::core::refusal::Refusal;
 use tenure::store::answering::AnswerForm;
 use tenure::store::{Cursor, Page, PageSize};
 
+use crate::access::Audience;
 use crate::body::Query;
 use crate::headers::{PREFERENCE_APPLIED, preferred_return};
 use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
-use crate::route::{Asked, Audience};
+use crate::route::Asked;
 
 /// The longest wait of a request.
 const WAIT_MAX: Duration = Duration::from_secs(60);

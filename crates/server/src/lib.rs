@@ -87,7 +87,7 @@ impl Server {
             stopping,
             work,
             documents,
-            sessions: console::Sessions::default(),
+            sign_ins: console::SignIns::default(),
             snapshots: console::Snapshots::default(),
             strangers: Arc::new(tokio::sync::Semaphore::new(state::STRANGERS_MAX)),
         };

@@ -18,14 +18,14 @@ use tenure::core::id::Namespace;
 use tenure::core::refusal::Refusal;
 use tracing::Instrument;
 
-use crate::access::{Access, Caller};
+use crate::access::{Access, Audience, Caller};
 use crate::body::{self, BodyKind, Query};
 use crate::console;
 use crate::headers;
 use crate::memory::{RequestMemory, SMALL_BYTES};
 use crate::problem::Problem;
 use crate::response_limits;
-use crate::route::{Answered, Asked, Audience, Method, Path, Route};
+use crate::route::{Answered, Asked, Method, Path, Route};
 use crate::state::ServerState;
 use crate::traced;
 

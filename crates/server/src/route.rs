@@ -9,7 +9,7 @@ use axum::routing::MethodFilter;
 use tenure::core::id::Namespace;
 use tenure::store::BoxFuture;
 
-use crate::access::{Access, Caller};
+use crate::access::{Access, Audience, Caller};
 use crate::body::{Query, Text};
 use crate::description::Described;
 use crate::memory::RequestMemory;
@@ -49,15 +49,6 @@ impl Method {
             Method::Delete => MethodFilter::DELETE,
         }
     }
-}
-
-/// Who a route is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Audience {
-    /// Programs, with a token in a header; bodies and problems are JSON.
-    Program,
-    /// People, who may also be signed in; bodies are forms, and problems pages.
-    Person,
 }
 
 /// What a handler is given.

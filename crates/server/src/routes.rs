@@ -10,7 +10,7 @@ use axum::routing::MethodRouter;
 use tenure::access::Role;
 use tenure::api::body;
 
-use crate::access::Access;
+use crate::access::{Access, Audience};
 use crate::console;
 use crate::description::{NoBody, described};
 use crate::handlers::{
@@ -18,7 +18,7 @@ use crate::handlers::{
 };
 use crate::pipeline::answer;
 use crate::problem::Problem;
-use crate::route::{Audience, Method, Route};
+use crate::route::{Method, Route};
 use crate::shapes as shape;
 use crate::state::ServerState;
 

@@ -12,13 +12,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use crate::access::{Caller, identify};
-use crate::console::{Sessions, Snapshots};
+use crate::access::{Audience, Caller, identify};
+use crate::console::{SignIns, Snapshots};
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::problem::Problem;
 use crate::quotas::Quotas;
-use crate::route::Audience;
 use crate::token_cache::{Page, TokenCache};
 use crate::work::Work;
 
@@ -38,7 +37,7 @@ pub(crate) struct ServerState {
     pub(crate) work: Work,
     pub(crate) documents: Documents,
     /// The people who signed in at the console.
-    pub(crate) sessions: Sessions,
+    pub(crate) sign_ins: SignIns,
     /// What the console's first page shows.
     pub(crate) snapshots: Snapshots,
     /// How many callers that are not known may send something at once.
@@ -80,14 +79,14 @@ impl ServerState {
         Arc::clone(&self.strangers).try_acquire_owned().map_err(|_| Problem::too_many_requests(words))
     }
 
-    /// The caller, by the current tokens of the store. A person may also be known by a session.
+    /// The caller, by the current tokens of the store. A person may also be known by having signed in.
     pub(crate) async fn caller(&self, audience: Audience, head: &Parts) -> Result<Caller, Problem> {
         let page = self.tokens().await?;
-        let session = match audience {
+        let signed_in = match audience {
             Audience::Program => None,
-            Audience::Person => self.sessions.token(head),
+            Audience::Person => self.sign_ins.token(head),
         };
-        identify(head, session, &page, &self.options)
+        identify(head, signed_in, &page, &self.options)
     }
 
     /// The same for monitoring: while the store does not answer, by the last known tokens.

@@ -137,3 +137,24 @@ impl Recovery {
         Ok(named)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_length_that_no_lease_can_have_is_refused_before_anything_is_stale() {
+        let ledger = Ledger::open("memory:").await.expect("opens");
+        let options = RecoveryOptions::default().with(|options| options.ttl = Duration::from_millis(500));
+        let recovery = Recovery::new(ledger).options(options);
+        for refused in [
+            recovery.once().await.err(),
+            recovery.watch(StopSignal::new()).await.err(),
+            recovery.plan().await.err(),
+        ] {
+            assert!(matches!(&refused, Some(Error::Refused(it)) if it.field == Some("ttl")), "{refused:?}");
+        }
+    }
+}

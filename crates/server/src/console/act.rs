@@ -7,11 +7,10 @@ use tenure::core::task::Task;
 use tenure::store::Answer;
 use tenure::store::answering::AnswerForm;
 
+use super::asked::{required, to};
 use super::form::Form;
 use super::layout::{Layout, Place, respond};
 use super::offers::{Act, Fields, effects};
-use super::required;
-use super::sign_in::to;
 use super::words::{StateMark, state_mark, task_path};
 use crate::handlers::answers::look;
 use crate::handlers::verbs::decide;

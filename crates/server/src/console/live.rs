@@ -14,9 +14,10 @@ use tenure::store::{Cursor, EventFilter, PageSize};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::access::Audience;
 use crate::handlers::events::Pieces;
 use crate::quotas::{Taken, TokenQuota};
-use crate::route::{Answered, Asked, Audience};
+use crate::route::{Answered, Asked};
 use crate::state::ServerState;
 
 /// The pause after each word: a page that changes more often is not calmer to read.

@@ -94,10 +94,9 @@ pub(crate) async fn page(asked: Asked) -> Answered {
     let namespace = asked.shown_namespace()?;
     let ledger = asked.served.ledger_of(&namespace)?;
     let snapshot = asked.served.snapshots.look(&ledger, &asked.quota).await?;
-    // Ages go on although the look is a moment old.
-    let now = asked.served.ledger.now().await?;
-    let layout = Layout::of(&asked, Place::Now, "Now", &namespace, now).await?;
-    let mut page = Now::of(layout, &snapshot, now);
+    let layout = Layout::of(&asked, Place::Now, "Now", &namespace, asked.served.ledger.now().await?).await?;
+    // As of the look: recovery, for one, was there then, and what it did since is not known.
+    let mut page = Now::of(layout, &snapshot, snapshot.overview.at);
     let is_empty =
         snapshot.overview.ends.is_empty() && snapshot.overview.states.iter().all(|one| one.count == 0);
     page.first = is_empty.then(|| First {

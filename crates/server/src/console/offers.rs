@@ -177,7 +177,7 @@ impl Act {
         Value::Object(body).to_string()
     }
 
-    /// The command, by whoever the token or else the form names.
+    /// The command, by the one whom the token or else the form names.
     pub(super) fn command_for(
         self,
         task: &Task,

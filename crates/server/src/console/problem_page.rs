@@ -7,8 +7,8 @@ use axum::http::request::Parts;
 use axum::http::{Response, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::asked::to;
 use super::layout::{Layout, Place, respond};
-use super::sign_in::to;
 use crate::problem::Problem;
 
 #[derive(Template)]

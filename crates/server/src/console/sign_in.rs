@@ -2,14 +2,15 @@
 
 use askama::Template;
 use axum::body::Body;
-use axum::http::header::{HeaderMap, HeaderValue, LOCATION, SET_COOKIE};
+use axum::http::header::{HeaderMap, HeaderValue, SET_COOKIE};
 use axum::http::{Response, StatusCode};
 use tenure::access::TokenHash;
 use tenure::core::time::Span;
 
+use super::asked::{required, to};
 use super::form::Form;
 use super::layout::{Layout, Place, respond};
-use super::{required, session};
+use super::sign_ins;
 use crate::problem::Problem;
 use crate::route::{Answered, Asked};
 
@@ -46,17 +47,17 @@ pub(super) async fn enter(asked: Asked) -> Answered {
         return Ok(shown(next, Some(error), StatusCode::UNAUTHORIZED));
     }
     let name = TokenHash(tenure::core::chain::Hash(asked.served.ledger.entropy().secret_bits()?)).to_string();
-    asked.served.sessions.begin(&name, token);
+    asked.served.sign_ins.begin(&name, token);
     let mut response = to(&next)?;
-    set(response.headers_mut(), &session::set_cookie(&name, &asked.head, session::LENGTH))?;
+    set(response.headers_mut(), &sign_ins::set_cookie(&name, &asked.head, sign_ins::LENGTH))?;
     Ok(response)
 }
 
 /// `POST /sign-out`.
 pub(super) async fn leave(asked: Asked) -> Answered {
-    asked.served.sessions.end(&asked.head);
+    asked.served.sign_ins.end(&asked.head);
     let mut response = to("/sign-in")?;
-    set(response.headers_mut(), &session::set_cookie("", &asked.head, Span::ZERO))?;
+    set(response.headers_mut(), &sign_ins::set_cookie("", &asked.head, Span::ZERO))?;
     Ok(response)
 }
 
@@ -72,15 +73,6 @@ fn local(next: &str) -> String {
     let is_plain = next.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b'\\');
     let is_path = next.starts_with('/') && !next.starts_with("//") && is_plain;
     if is_path { next.to_owned() } else { "/".to_owned() }
-}
-
-/// Sends the browser to another page.
-pub(super) fn to(path: &str) -> Answered {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SEE_OTHER;
-    let place = HeaderValue::from_str(path).map_err(|_| Problem::broken("the path is no header"))?;
-    response.headers_mut().insert(LOCATION, place);
-    Ok(response)
 }
 
 #[cfg(test)]

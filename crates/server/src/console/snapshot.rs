@@ -23,7 +23,7 @@ const NAMED: PageSize = PageSize { items: NAMED_MAX, bytes: 256 * 1024 };
 const HELD: PageSize = PageSize { items: 200, bytes: 1024 * 1024 };
 /// Looks are at least this far apart, and at most, because leases are renewed without an event.
 const APART: Span = Span::from_millis(250);
-const AGE_MAX: Span = Span::from_secs(5);
+const AGE_MAX: Span = Span::from_secs(2);
 /// A look that took long may be used for this many times as long, so that looks take a fifth of a reader at most.
 const REST: u64 = 4;
 /// How long a viewer waits for that.

@@ -7,9 +7,9 @@ use tenure::core::id::{LabelKey, LabelValue, Owner, TaskId};
 use tenure::core::task::{Cause, State};
 use tenure::store::{Filter, Order};
 
+use super::asked::to;
 use super::layout::{Layout, Place, respond};
 use super::rows::{List, row};
-use super::sign_in::to;
 use super::words::task_path;
 use crate::handlers::lists::filter;
 use crate::problem::Problem;

@@ -17,11 +17,11 @@ use tenure::core::time::Time;
 use tenure::store::size::task_bytes;
 use tenure::store::{Filter, Order};
 
+use super::asked::required;
 use super::form::Form;
 use super::layout::{Layout, Place, respond};
 use super::offers::{Act, Fields};
 use super::words::{Instant, StateMark, count, state_mark, task_path};
-use super::{required, words};
 use crate::handlers::page as bounded;
 use crate::problem::Problem;
 use crate::route::{Answered, Asked};
@@ -221,7 +221,7 @@ async fn shown(
         count,
         acts: ACTS.map(|(act, effect)| (act.word(), act.label(), effect)).into(),
         tasks: ids.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
-        named: ids.iter().map(|id| (id.to_string(), words::task_path(&namespace, id))).collect(),
+        named: ids.iter().map(|id| (id.to_string(), task_path(&namespace, id))).collect(),
         asks_who: asked.caller.name.is_none(),
         request,
         error: refusal.as_ref().map(|refusal| refusal.message.to_string()),

@@ -14,7 +14,6 @@ use tenure::core::time::Span;
 use tenure::core::verb::Verb;
 use tenure::handler::Handlers;
 use tenure::recovery::{Outcome, RecoveredTask, Recovery, RecoveryOptions};
-use tenure::stop::StopSignal;
 use tenure_testkit::faulty::Fault;
 use tenure_testkit::undoing::{Behaviour, HandlerSpy, on_every_store, quick_retries, until_task};
 use tenure_testkit::waiting::{soon, until};
@@ -575,23 +574,6 @@ fn settings_of_nothing_are_settings_of_one() {
         let settings = RecoveryOptions::default().with(|it| (it.at_once, it.sweep_max) = (0, 0));
         let recovery = world.recovery(HandlerSpy::that(&[Behaviour::Works]).on("k")).options(settings);
         assert_eq!(soon("the end", recovery.once()).await?.tasks, 1);
-        Ok(())
-    });
-}
-
-#[test]
-fn a_length_that_no_lease_can_have_is_refused_before_anything_is_stale() {
-    on_every_store(|world| async move {
-        let settings = RecoveryOptions::default().with(|it| it.ttl = Duration::from_millis(500));
-        let recovery = world.recovery(Handlers::new()).options(settings);
-        for refused in [
-            recovery.once().await.err(),
-            recovery.watch(StopSignal::new()).await.err(),
-            recovery.plan().await.err(),
-        ] {
-            let Some(Error::Refused(refusal)) = refused else { panic!("{refused:?}") };
-            assert_eq!(refusal.field, Some("ttl"));
-        }
         Ok(())
     });
 }

@@ -1,6 +1,6 @@
-//! Sessions of people who signed in with a token. The browser has a random name of its session, never the token.
+//! People who signed in with a token. The browser has a random name of its sign-in, never the token.
 //!
-//! A session ends after twelve hours, when it is left, when its token is revoked or expires, and when the server restarts. They are
+//! A sign-in ends after twelve hours, when it is left, when its token is revoked or expires, and when the server restarts. They are
 //! kept in memory: what a store does not have can't be taken from it. So a browser must reach the same one of several servers.
 
 use std::collections::HashMap;
@@ -15,57 +15,57 @@ use tenure::core::time::Span;
 use crate::listen::Encrypted;
 use crate::problem::Problem;
 
-/// How long a session lasts.
+/// How long a sign-in lasts.
 pub(super) const LENGTH: Span = Span::from_secs(12 * 3_600);
-/// The most sessions at once. Beyond it the oldest one ends.
-const SESSIONS_MAX: usize = 10_000;
-/// The most of one token, so that nobody can end the sessions of others.
+/// The most sign-ins at once. Beyond it the oldest one ends.
+const SIGN_INS_MAX: usize = 10_000;
+/// The most of one token, so that nobody can end the sign-ins of others.
 const OF_A_TOKEN_MAX: usize = 50;
-const NAME: &str = "tenure_session";
+const NAME: &str = "tenure_sign_in";
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The sessions of a server, by the hash of their names.
+/// The sign-ins of a server, by the hash of their names.
 #[derive(Default)]
-pub(crate) struct Sessions(Mutex<HashMap<TokenHash, Session>>);
+pub(crate) struct SignIns(Mutex<HashMap<TokenHash, SignIn>>);
 
-struct Session {
+struct SignIn {
     token: TokenHash,
     began: Moment,
 }
 
-impl Sessions {
-    fn sessions(&self) -> MutexGuard<'_, HashMap<TokenHash, Session>> {
+impl SignIns {
+    fn sign_ins(&self) -> MutexGuard<'_, HashMap<TokenHash, SignIn>> {
         // No code panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a session with that name for the holder of that token.
+    /// Begins a sign-in with that name for the holder of that token.
     pub(super) fn begin(&self, name: &str, token: TokenHash) {
-        let mut sessions = self.sessions();
+        let mut sign_ins = self.sign_ins();
         let now = Moment::now();
-        sessions.retain(|_, session| now.since(session.began) < LENGTH);
-        let is_own = |session: &Session| session.token == token;
-        let own = sessions.values().filter(|session| is_own(session)).count();
-        if own >= OF_A_TOKEN_MAX || sessions.len() >= SESSIONS_MAX {
-            let candidates = sessions.iter().filter(|(_, session)| own < OF_A_TOKEN_MAX || is_own(session));
-            let oldest = candidates.min_by_key(|(_, session)| session.began).map(|(name, _)| *name);
-            oldest.map(|oldest| sessions.remove(&oldest));
+        sign_ins.retain(|_, sign_in| now.since(sign_in.began) < LENGTH);
+        let is_own = |sign_in: &SignIn| sign_in.token == token;
+        let own = sign_ins.values().filter(|sign_in| is_own(sign_in)).count();
+        if own >= OF_A_TOKEN_MAX || sign_ins.len() >= SIGN_INS_MAX {
+            let candidates = sign_ins.iter().filter(|(_, sign_in)| own < OF_A_TOKEN_MAX || is_own(sign_in));
+            let oldest = candidates.min_by_key(|(_, sign_in)| sign_in.began).map(|(name, _)| *name);
+            oldest.map(|oldest| sign_ins.remove(&oldest));
         }
-        sessions.insert(TokenHash::of_presented(name), Session { token, began: now });
+        sign_ins.insert(TokenHash::of_presented(name), SignIn { token, began: now });
     }
 
-    /// The token of the session that the request is of.
+    /// The token of the sign-in that the request is of.
     pub(crate) fn token(&self, head: &Parts) -> Option<TokenHash> {
         let name = TokenHash::of_presented(cookie(head)?);
-        let sessions = self.sessions();
-        let session = sessions.get(&name)?;
-        (Moment::now().since(session.began) < LENGTH).then_some(session.token)
+        let sign_ins = self.sign_ins();
+        let sign_in = sign_ins.get(&name)?;
+        (Moment::now().since(sign_in.began) < LENGTH).then_some(sign_in.token)
     }
 
-    /// Ends the session that the request is of.
+    /// Ends the sign-in that the request is of.
     pub(super) fn end(&self, head: &Parts) {
         if let Some(name) = cookie(head) {
-            self.sessions().remove(&TokenHash::of_presented(name));
+            self.sign_ins().remove(&TokenHash::of_presented(name));
         }
     }
 }
@@ -133,40 +133,40 @@ mod tests {
 
     #[test]
     fn a_session_is_known_by_its_cookie_until_it_is_left() {
-        let (sessions, token) = (Sessions::default(), TokenHash::of_presented("a token"));
-        sessions.begin("abc", token);
-        let known = head(&[(COOKIE, "other=1; tenure_session=abc")]);
-        assert_eq!(sessions.token(&known), Some(token));
-        for stranger in ["tenure_session=abd", "tenure_session=", "abc", "xtenure_session=abc"] {
-            assert_eq!(sessions.token(&head(&[(COOKIE, stranger)])), None, "{stranger}");
+        let (sign_ins, token) = (SignIns::default(), TokenHash::of_presented("a token"));
+        sign_ins.begin("abc", token);
+        let known = head(&[(COOKIE, "other=1; tenure_sign_in=abc")]);
+        assert_eq!(sign_ins.token(&known), Some(token));
+        for stranger in ["tenure_sign_in=abd", "tenure_sign_in=", "abc", "xtenure_sign_in=abc"] {
+            assert_eq!(sign_ins.token(&head(&[(COOKIE, stranger)])), None, "{stranger}");
         }
-        let other_port = head(&[(HOST, "localhost:7118"), (COOKIE, "tenure_session=abc")]);
-        assert_eq!(sessions.token(&other_port), None, "it is of another server");
-        sessions.end(&known);
-        assert_eq!(sessions.token(&known), None);
+        let other_port = head(&[(HOST, "localhost:7118"), (COOKIE, "tenure_sign_in=abc")]);
+        assert_eq!(sign_ins.token(&other_port), None, "it is of another server");
+        sign_ins.end(&known);
+        assert_eq!(sign_ins.token(&known), None);
     }
 
     #[test]
     fn nobody_can_end_the_sessions_of_others_by_signing_in_often() {
-        let (sessions, own) = (Sessions::default(), TokenHash::of_presented("mine"));
-        sessions.begin("mine", own);
+        let (sign_ins, own) = (SignIns::default(), TokenHash::of_presented("mine"));
+        sign_ins.begin("mine", own);
         for number in 0..2 * OF_A_TOKEN_MAX {
-            sessions.begin(&format!("other-{number}"), TokenHash::of_presented("another"));
+            sign_ins.begin(&format!("other-{number}"), TokenHash::of_presented("another"));
         }
-        assert_eq!(sessions.sessions().len(), OF_A_TOKEN_MAX + 1);
-        assert_eq!(sessions.token(&head(&[(COOKIE, "tenure_session=mine")])), Some(own));
+        assert_eq!(sign_ins.sign_ins().len(), OF_A_TOKEN_MAX + 1);
+        assert_eq!(sign_ins.token(&head(&[(COOKIE, "tenure_sign_in=mine")])), Some(own));
     }
 
     #[test]
     fn a_cookie_is_not_for_scripts_and_not_for_other_sites() {
         let plain = set_cookie("abc", &head(&[]), LENGTH);
-        assert_eq!(plain, "tenure_session=abc; Path=/; Max-Age=43200; HttpOnly; SameSite=Lax");
+        assert_eq!(plain, "tenure_sign_in=abc; Path=/; Max-Age=43200; HttpOnly; SameSite=Lax");
         let mut encrypted = head(&[]);
         encrypted.extensions.insert(Encrypted);
         assert!(set_cookie("abc", &encrypted, LENGTH).ends_with("; Secure"));
         let behind_a_proxy = head(&[(HOST, "tenure.example:443"), (ORIGIN, "https://tenure.example:443")]);
         let cookie = set_cookie("abc", &behind_a_proxy, LENGTH);
-        assert!(cookie.starts_with("tenure_session_443=abc") && cookie.ends_with("; Secure"), "{cookie}");
+        assert!(cookie.starts_with("tenure_sign_in_443=abc") && cookie.ends_with("; Secure"), "{cookie}");
     }
 
     #[test]
