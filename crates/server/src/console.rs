@@ -8,6 +8,7 @@ mod asked;
 mod assets;
 mod chart;
 mod form;
+mod history;
 mod layout;
 mod live;
 mod now;

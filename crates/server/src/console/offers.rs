@@ -92,7 +92,14 @@ impl Act {
     pub(super) fn query(self) -> String {
         match self {
             Act::Waive(seq) => format!("verb=waive&seq={seq}"),
-            other => format!("verb={}", other.word()),
+            Act::Cancel
+            | Act::Quarantine
+            | Act::Retry
+            | Act::Compensate
+            | Act::Complete
+            | Act::Fail
+            | Act::Dismiss
+            | Act::Note => format!("verb={}", self.word()),
         }
     }
 

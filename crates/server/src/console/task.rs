@@ -3,14 +3,14 @@
 use askama::Template;
 use axum::http::StatusCode;
 use tenure::core::compensation::{Compensation, Status};
-use tenure::core::event::EventData;
 use tenure::core::task::Task;
-use tenure::core::time::{Span, Time};
+use tenure::core::time::Time;
 use tenure::instant::rough;
 use tenure::store::size::{event_bytes, task_bytes};
 use tenure::store::{Page, PageSize, Recorded};
 use tenure::why::why_watched;
 
+use super::history::{Attempt, TimelineItem, attempts, timeline};
 use super::layout::{Layout, Place, respond};
 use super::offers::{Act, Offer, about_the_task, may_waive, waiver};
 use super::words::{Instant, Left, StateMark, state_mark, task_path};
@@ -21,8 +21,6 @@ use crate::route::{Answered, Asked};
 const EVENTS: PageSize = PageSize { items: 500, bytes: 256 * 1024 };
 /// How many compensations are shown; it says if there are more.
 const COMPENSATIONS_SHOWN: usize = 200;
-/// Between events that are further apart than this, the page says how long nothing happened.
-const GAP: Span = Span::from_secs(60);
 /// How much of a document is shown. The rest is a link away.
 const SHOWN_BYTES: usize = 4 * 1024;
 
@@ -78,26 +76,6 @@ struct CompensationView {
     last_error: Option<String>,
     waiver: Option<String>,
     offer: Option<Offer>,
-}
-
-/// One attempt at the work, or at its undo.
-struct Attempt {
-    epoch: u64,
-    owner: String,
-    what: &'static str,
-    began: Instant,
-    took: String,
-    /// How it ended; empty while it goes on.
-    end: String,
-}
-
-/// An event, or a pause before it.
-struct TimelineItem {
-    pause: Option<String>,
-    at: Instant,
-    kind: String,
-    actor: String,
-    words: String,
 }
 
 struct DocumentView {
@@ -245,110 +223,6 @@ fn compensation(one: &Compensation, offer: Option<Offer>) -> CompensationView {
         last_error: text(one.last_error.as_ref().map(|error| error.as_str())),
         waiver: text(one.waiver.as_ref().map(|waiver| waiver.as_str())),
         offer,
-    }
-}
-
-/// Who had the task, for how long, and how that ended, the newest first.
-fn attempts(events: &[Recorded], task: &Task, now: Time) -> Vec<Attempt> {
-    let mut attempts: Vec<(Attempt, Time)> = Vec::new();
-    for Recorded { event, .. } in events {
-        let begun = match &event.what {
-            EventData::Acquired(grant) => Some((grant, "work")),
-            EventData::Reclaimed(grant) => Some((grant, "undo")),
-            _ => None,
-        };
-        let over = match &event.what {
-            EventData::Released { .. } => "released",
-            EventData::RolledBack { lease: Some(_), .. } => "rolled back",
-            EventData::Lapsed { .. } => "lapsed",
-            EventData::Reclaimed(_) => "lapsed, recovery took over",
-            EventData::Acquired(grant) if grant.lapsed.is_some() => "lapsed, somebody else took over",
-            EventData::Replanned { lease: Some(_), .. } => "undone, planned again",
-            EventData::Ended(ended) => ended.state.state().as_str(),
-            _ => "",
-        };
-        // A lapse is found later than it happened.
-        let ended_at = match &event.what {
-            EventData::Acquired(grant) | EventData::Reclaimed(grant) => {
-                grant.lapsed.as_ref().map(|lease| lease.expires_at)
-            }
-            EventData::Lapsed { lease } => Some(lease.expires_at),
-            _ => None,
-        };
-        if let (false, Some((open, began))) = (over.is_empty(), attempts.last_mut())
-            && open.end.is_empty()
-        {
-            open.end = over.to_owned();
-            open.took = rough(ended_at.unwrap_or(event.at).since(*began));
-        }
-        if let Some((grant, what)) = begun {
-            let attempt = Attempt {
-                epoch: grant.epoch.0,
-                owner: grant.owner.to_string(),
-                what,
-                began: Instant::of(event.at, now),
-                took: rough(now.since(event.at)),
-                end: String::new(),
-            };
-            attempts.push((attempt, event.at));
-        }
-    }
-    if let Some((open, began)) = attempts.last_mut().filter(|(open, _)| open.end.is_empty()) {
-        match task.lease().filter(|lease| lease.epoch.0 == open.epoch) {
-            Some(lease) if lease.has_lapsed(now) => {
-                open.end = "its lease has lapsed".to_owned();
-                open.took = rough(lease.expires_at.since(*began));
-            }
-            Some(_) => {}
-            // Its end is behind what was read.
-            None => (open.end, open.took) = ("later than what is shown here".to_owned(), String::new()),
-        }
-    }
-    attempts.into_iter().rev().map(|(attempt, _)| attempt).collect()
-}
-
-fn timeline(events: &[Recorded], now: Time) -> Vec<TimelineItem> {
-    let mut before: Option<Time> = None;
-    let mut moments: Vec<TimelineItem> = Vec::with_capacity(events.len());
-    for Recorded { event, .. } in events {
-        let pause = before.map(|before| event.at.since(before)).filter(|pause| *pause >= GAP);
-        before = Some(event.at);
-        moments.push(TimelineItem {
-            pause: pause.map(rough),
-            at: Instant::of(event.at, now),
-            kind: event.what.kind().replace('_', " "),
-            actor: event.actor.to_string(),
-            words: told(&event.what),
-        });
-    }
-    moments
-}
-
-/// What an event says, for people. What a later version adds is shown by its name alone.
-fn told(what: &EventData) -> String {
-    match what {
-        EventData::Registered { seq, undo } => format!("{seq}: {} {}", undo.kind, undo.target),
-        EventData::Dispatched { owner, .. } => format!("for {owner}"),
-        EventData::Acquired(grant) | EventData::Reclaimed(grant) => {
-            format!("{} under epoch {}", grant.owner, grant.epoch)
-        }
-        EventData::Released { reason, .. }
-        | EventData::RolledBack { reason, .. }
-        | EventData::CancelAsked { reason } => reason.to_string(),
-        EventData::Lapsed { lease } => format!("the lease of {} at epoch {}", lease.owner, lease.epoch),
-        EventData::Adopted { seqs } => seqs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-        EventData::Settled { seq, receipt, .. } => format!("{seq}: {receipt}"),
-        EventData::Tried { seq, error, .. } => format!("{seq}: {error}"),
-        EventData::Waived(waiver) => format!("{}: {}", waiver.seq, waiver.reason),
-        EventData::Ended(ended) => match &ended.reason {
-            Some(reason) => format!("{}: {reason}", ended.cause.as_str()),
-            None => ended.cause.as_str().to_owned(),
-        },
-        EventData::Annotated { note, terminal_reason, .. } => {
-            note.as_ref().or(terminal_reason.as_ref()).map(ToString::to_string).unwrap_or_default()
-        }
-        EventData::Retried { successor, reason, .. } => format!("as {successor}: {reason}"),
-        _ => String::new(),
     }
 }
 

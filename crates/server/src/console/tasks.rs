@@ -86,7 +86,7 @@ pub(super) async fn page(asked: Asked) -> Answered {
         ],
         is_oldest_first: wanted.order == Order::Oldest,
         searched: asked.query.one("searched")?.map(str::to_owned),
-        next: found.next.map(|next| address(&namespace.to_string(), &wanted, Some(next.as_str()))),
+        next: found.next.map(|next| address(namespace.as_str(), &wanted, Some(next.as_str()))),
         is_later: after.is_some(),
         namespace: namespace.to_string(),
     };
@@ -96,8 +96,7 @@ pub(super) async fn page(asked: Asked) -> Answered {
 /// The address of a list.
 fn address(namespace: &str, filter: &Filter, cursor: Option<&str>) -> String {
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let pairs = filter.parameters().into_iter().map(|(name, value)| (name, value));
-    let pairs = [("ns", namespace.to_owned())].into_iter().chain(pairs);
+    let pairs = [("ns", namespace.to_owned())].into_iter().chain(filter.parameters());
     let pairs = pairs.chain(cursor.map(|cursor| ("cursor", cursor.to_owned())));
     let pairs: Vec<String> = pairs.map(|(name, value)| format!("{name}={}", encoded(&value))).collect();
     format!("/tasks?{}", pairs.join("&"))

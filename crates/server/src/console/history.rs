@@ -1,0 +1,146 @@
+//! What happened to a task, as its page shows it: the attempts, and the events with long pauses named.
+
+use tenure::core::event::{EventData, Grant, LeaseEnd};
+use tenure::core::task::Task;
+use tenure::core::time::{Span, Time};
+use tenure::instant::rough;
+use tenure::store::Recorded;
+
+use super::words::Instant;
+
+/// Between events that are further apart than this, the page says how long nothing happened.
+const GAP: Span = Span::from_secs(60);
+/// One attempt at the work, or at its undo.
+pub(super) struct Attempt {
+    pub(super) epoch: u64,
+    pub(super) owner: String,
+    pub(super) what: &'static str,
+    pub(super) began: Instant,
+    pub(super) took: String,
+    /// How it ended; empty while it goes on.
+    pub(super) end: String,
+}
+
+/// An event, or a pause before it.
+pub(super) struct TimelineItem {
+    pub(super) pause: Option<String>,
+    pub(super) at: Instant,
+    pub(super) kind: String,
+    pub(super) actor: String,
+    pub(super) words: String,
+}
+
+/// Who had the task, for how long, and how that ended, the newest first.
+pub(super) fn attempts(events: &[Recorded], task: &Task, now: Time) -> Vec<Attempt> {
+    let mut attempts: Vec<(Attempt, Time)> = Vec::new();
+    for Recorded { event, .. } in events {
+        let (begun, ended) = step(&event.what);
+        if let (Some((how, ended_at)), Some((open, began))) = (ended, attempts.last_mut())
+            && open.end.is_empty()
+        {
+            open.end = how.to_owned();
+            open.took = rough(ended_at.unwrap_or(event.at).since(*began));
+        }
+        if let Some((grant, what)) = begun {
+            let attempt = Attempt {
+                epoch: grant.epoch.0,
+                owner: grant.owner.to_string(),
+                what,
+                began: Instant::of(event.at, now),
+                took: rough(now.since(event.at)),
+                end: String::new(),
+            };
+            attempts.push((attempt, event.at));
+        }
+    }
+    if let Some((open, began)) = attempts.last_mut().filter(|(open, _)| open.end.is_empty()) {
+        match task.lease().filter(|lease| lease.epoch.0 == open.epoch) {
+            Some(lease) if lease.has_lapsed(now) => {
+                open.end = "its lease has lapsed".to_owned();
+                open.took = rough(lease.expires_at.since(*began));
+            }
+            Some(_) => {}
+            // Its end is behind what was read.
+            None => (open.end, open.took) = ("later than what is shown here".to_owned(), String::new()),
+        }
+    }
+    attempts.into_iter().rev().map(|(attempt, _)| attempt).collect()
+}
+
+/// A lease that was granted, and for what.
+type Begun<'a> = Option<(&'a Grant, &'static str)>;
+/// How an attempt ended, and when, if that was before it was found.
+type HowItEnded = Option<(&'static str, Option<Time>)>;
+
+/// What an event says about attempts: which one it begins, and how it ends the one before.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "all other events, also those of later versions, say nothing about them"
+)]
+fn step(what: &EventData) -> (Begun<'_>, HowItEnded) {
+    match what {
+        EventData::Acquired(grant) => {
+            let taken_over = |lapsed: &LeaseEnd| ("lapsed, somebody else took over", Some(lapsed.expires_at));
+            (Some((grant, "work")), grant.lapsed.as_ref().map(taken_over))
+        }
+        EventData::Reclaimed(grant) => {
+            let at = grant.lapsed.as_ref().map(|lapsed| lapsed.expires_at);
+            (Some((grant, "undo")), Some(("lapsed, recovery took over", at)))
+        }
+        EventData::Released { .. } => (None, Some(("released", None))),
+        EventData::RolledBack { lease: Some(_), .. } => (None, Some(("rolled back", None))),
+        EventData::Lapsed { lease } => (None, Some(("lapsed", Some(lease.expires_at)))),
+        EventData::Replanned { lease: Some(_), .. } => (None, Some(("undone, planned again", None))),
+        EventData::Ended(ended) => (None, Some((ended.state.state().as_str(), None))),
+        _ => (None, None),
+    }
+}
+
+pub(super) fn timeline(events: &[Recorded], now: Time) -> Vec<TimelineItem> {
+    let mut before: Option<Time> = None;
+    let mut moments: Vec<TimelineItem> = Vec::with_capacity(events.len());
+    for Recorded { event, .. } in events {
+        let pause = before.map(|before| event.at.since(before)).filter(|pause| *pause >= GAP);
+        before = Some(event.at);
+        moments.push(TimelineItem {
+            pause: pause.map(rough),
+            at: Instant::of(event.at, now),
+            kind: event.what.kind().replace('_', " "),
+            actor: event.actor.to_string(),
+            words: told(&event.what),
+        });
+    }
+    moments
+}
+
+/// What an event says, for people. What a later version adds is shown by its name alone.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what needs no more words, and what a later version adds, is shown by its name"
+)]
+fn told(what: &EventData) -> String {
+    match what {
+        EventData::Registered { seq, undo } => format!("{seq}: {} {}", undo.kind, undo.target),
+        EventData::Dispatched { owner, .. } => format!("for {owner}"),
+        EventData::Acquired(grant) | EventData::Reclaimed(grant) => {
+            format!("{} under epoch {}", grant.owner, grant.epoch)
+        }
+        EventData::Released { reason, .. }
+        | EventData::RolledBack { reason, .. }
+        | EventData::CancelAsked { reason } => reason.to_string(),
+        EventData::Lapsed { lease } => format!("the lease of {} at epoch {}", lease.owner, lease.epoch),
+        EventData::Adopted { seqs } => seqs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        EventData::Settled { seq, receipt, .. } => format!("{seq}: {receipt}"),
+        EventData::Tried { seq, error, .. } => format!("{seq}: {error}"),
+        EventData::Waived(waiver) => format!("{}: {}", waiver.seq, waiver.reason),
+        EventData::Ended(ended) => match &ended.reason {
+            Some(reason) => format!("{}: {reason}", ended.cause.as_str()),
+            None => ended.cause.as_str().to_owned(),
+        },
+        EventData::Annotated { note, terminal_reason, .. } => {
+            note.as_ref().or(terminal_reason.as_ref()).map(ToString::to_string).unwrap_or_default()
+        }
+        EventData::Retried { successor, reason, .. } => format!("as {successor}: {reason}"),
+        _ => String::new(),
+    }
+}
