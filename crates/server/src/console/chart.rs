@@ -75,6 +75,7 @@ mod tests {
             picture.contains("<title>01:00 UTC: 10000 completed, 1 did not succeed, 0 cancelled</title>")
         );
         assert_eq!(picture.matches("<g>").count(), 2);
+        let now = Time::from_micros(3_660_000_000);
         assert_eq!(of_minutes(&[minute(0, 1, 0)], now).matches("<g>").count(), 0, "it is over an hour ago");
     }
 }
