@@ -1,5 +1,5 @@
-//! Packages of Debian's and Ubuntu's that are unpacked in a folder and not installed: installing some of them would start a
-//! server, and needs root.
+//! Packages of Debian's and Ubuntu's. Some are unpacked in a folder and not installed: installing them would start a server,
+//! and needs root.
 
 use std::path::Path;
 
@@ -22,4 +22,18 @@ pub(crate) fn unpack(folder: &Path, packages: &[&str]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether this may install packages.
+pub(crate) fn is_root(root: &Path) -> bool {
+    run::output(root, "id", &["-u"]).is_ok_and(|id| id == "0")
+}
+
+/// Runs apt-get, which asks nothing.
+pub(crate) fn apt_get(root: &Path, arguments: &[&str]) -> Result<()> {
+    let said = format!("apt-get {}", arguments.join(" "));
+    println!("{said}");
+    let mut command = run::command(root, "apt-get", arguments);
+    let status = command.env("DEBIAN_FRONTEND", "noninteractive").status()?;
+    if status.success() { Ok(()) } else { Err(format!("`{said}` ended with {status}").into()) }
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod browser;
 mod clients;
 mod debian;
 mod git_script;
@@ -68,6 +69,8 @@ Usage: cargo xtask <command>
                      sizes, in target/dist or FOLDER. Then try them, and say what was not tried and why.
   wheel              Build the wheel of the Python package, the program `tenure` in it, in target/wheels.
   python             Test the Python package as its users have it: its wheel in an empty environment. A part of `test`.
+  browser            Test the console in Chromium, which is installed if it is missing and this is root. Pictures of the pages are in
+                     target/tmp/console. A part of `test`.
   guards             List each guard of the table, and what turns red when it is deleted.
   bench [--quick] [ARGS]
                      Compare Tenure with the bare engines and with other programs, in turns, in about an hour; with
@@ -130,6 +133,7 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
         ["release", options @ ..] => release::run(&root, options),
         ["wheel"] => wheel::run(&root),
         ["python"] => run::alone(&root, python_package::test),
+        ["browser"] => run::alone(&root, browser::test),
         ["guards"] => {
             let tests = ["test", "--workspace", "--test", "it", "guards::", "--", "--nocapture"];
             cargo(&root, &tests)

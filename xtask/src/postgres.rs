@@ -10,6 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::debian;
 use crate::run::{self, Result, Tally};
 
 pub(crate) use self::newest::{ensure as ensure_newest, major as newest_major, programs as newest_programs};
@@ -179,7 +180,7 @@ fn folders() -> Vec<PathBuf> {
 /// By apt-get, as root. Anywhere else a person has to do it, and is told.
 fn install(root: &Path) -> Result<()> {
     let is_apt_there = run::output(root, "apt-get", &["--version"]).is_ok();
-    if std::env::var_os(PROGRAMS_VARIABLE).is_some() || !is_apt_there || !is_root(root) {
+    if std::env::var_os(PROGRAMS_VARIABLE).is_some() || !is_apt_there || !debian::is_root(root) {
         let way_out =
             format!("install its server, or name the folder of its programs in {PROGRAMS_VARIABLE}");
         return Err(format!("PostgreSQL was not found: {way_out}").into());
@@ -189,21 +190,9 @@ fn install(root: &Path) -> Result<()> {
         std::fs::create_dir_all(folder)?;
     }
     std::fs::write(settings, "create_main_cluster = false\n")?;
-    let installed = INSTALL.iter().try_for_each(|arguments| apt_get(root, arguments));
+    let installed = INSTALL.iter().try_for_each(|arguments| debian::apt_get(root, arguments));
     // It is not for what the machine's owner installs later.
     let removed = std::fs::remove_file(settings);
     installed?;
     Ok(removed?)
-}
-
-fn is_root(root: &Path) -> bool {
-    run::output(root, "id", &["-u"]).is_ok_and(|id| id == "0")
-}
-
-fn apt_get(root: &Path, arguments: &[&str]) -> Result<()> {
-    let said = format!("apt-get {}", arguments.join(" "));
-    println!("{said}");
-    let mut command = run::command(root, "apt-get", arguments);
-    let status = command.env("DEBIAN_FRONTEND", "noninteractive").status()?;
-    if status.success() { Ok(()) } else { Err(format!("`{said}` ended with {status}").into()) }
 }

@@ -5,7 +5,6 @@
 use std::path::Path;
 use std::time::Instant;
 
-use crate::junit;
 use crate::postgres::Guardian;
 use crate::python;
 use crate::run::{self, Result, Tally};
@@ -86,35 +85,14 @@ fn types(root: &Path, environment: &Path) -> Result<Tally> {
 
 fn tests(root: &Path, environment: &Path) -> Result<Tally> {
     let server = Guardian::start(root, &[], &[])?;
-    let report = run::folder_of_tests(root).join("python-package.xml");
-    if report.is_file() {
-        // What is read afterwards is of this run.
-        std::fs::remove_file(&report)?;
-    }
-    let xml = format!("--junit-xml={}", report.display());
-    let program = environment.join("bin/pytest").display().to_string();
-    println!("pytest, in {FOLDER}");
-    let mut command = run::command(&root.join(FOLDER), &program, &["-q", "-r", "fE", &xml]);
-    match server.port() {
-        Ok(port) => {
-            command.env(POSTGRES_VARIABLE, format!("postgres://tester@127.0.0.1:{port}/tests"));
+    let place = match server.port() {
+        Ok(port) => vec![(POSTGRES_VARIABLE, format!("postgres://tester@127.0.0.1:{port}/tests"))],
+        Err(why) => {
+            println!("no PostgreSQL: {why}");
+            Vec::new()
         }
-        Err(why) => println!("no PostgreSQL: {why}"),
-    }
-    let status = command.status()?;
-    let text = std::fs::read_to_string(&report).map_err(|why| format!("{}: {why}", report.display()))?;
-    let mut tally = Tally::default();
-    for case in junit::cases(&text)? {
-        match (case.has_passed, case.was_skipped) {
-            (false, _) => tally.failed += 1,
-            (true, true) => tally.skipped += 1,
-            (true, false) => tally.passed += 1,
-        }
-    }
-    if !status.success() {
-        tally.failed = tally.failed.max(1);
-    }
-    Ok(tally)
+    };
+    python::pytest(root, FOLDER, environment, &place)
 }
 
 #[cfg(test)]

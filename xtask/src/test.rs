@@ -9,8 +9,8 @@ use crate::nextest::{self, Ran, Selection};
 use crate::parts::{self, Part};
 use crate::run::{self, Result, Step, Tally, Verdict};
 use crate::{
-    clients, git_script, instructions, lifecycle_doc, postgres, promtool, python_package, schemathesis, tidy,
-    timings,
+    browser, clients, git_script, instructions, lifecycle_doc, postgres, promtool, python_package,
+    schemathesis, tidy, timings,
 };
 
 /// What tests derive their random choices from.
@@ -134,6 +134,7 @@ fn steps(extent: &Extent, report: Report, selection: &Selection, majors: &Majors
         let examples = &["test", "--workspace", "--doc", "--no-fail-fast"];
         steps.push(Step::program("examples in docs", "cargo", examples, &[]));
         steps.push(Step::here("Python", python_package::test));
+        steps.push(Step::here("browser", browser::test));
         steps.push(Step::here("instructions", instructions::compare));
     }
     if !matches!(extent, Extent::Parts(_)) {

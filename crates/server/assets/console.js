@@ -87,17 +87,23 @@
     for (const { name, value } of [...next.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
 
+  // What a part says, without the times that go on by themselves.
+  function said(part) {
+    const copy = part.cloneNode(true);
+    for (const element of copy.querySelectorAll("time, progress, [data-left]")) element.textContent = "";
+    for (const bar of copy.querySelectorAll("progress")) bar.removeAttribute("value");
+    return copy.innerHTML;
+  }
+
   // Returns whether something is left to be done once the part is no longer in use.
   function merge(part, next) {
-    // What was received last, because the times of what is shown have gone on since.
-    const html = next ? next.innerHTML : "";
-    if (part.received === html) return false;
-    const isFirst = part.received === undefined;
+    const words = next ? said(next) : "";
+    if (part.said === words) return false;
     if (!isInUse(part)) {
       const before = new Set([...part.querySelectorAll("tr[data-key]")].map((row) => row.dataset.key));
-      if (isFirst && next && part.children.length === next.children.length) [...part.children].forEach((child, at) => change(child, next.children[at]));
-      else part.innerHTML = html;
-      part.received = html;
+      if (next) change(part, next);
+      else part.textContent = "";
+      part.said = words;
       for (const row of part.querySelectorAll("tr[data-key]")) if (before.size && !before.has(row.dataset.key)) row.classList.add("new");
       return false;
     }

@@ -4,6 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::debian;
 use crate::python;
 use crate::run::{self, Result, Tally};
 
@@ -33,7 +34,7 @@ pub(crate) fn programs(root: &Path) -> Result<String> {
     if !programs.is_dir() {
         return Err("the newest PostgreSQL is not there".into());
     }
-    if let Some(closed) = closed_to_others(&programs).filter(|_| super::is_root(root)) {
+    if let Some(closed) = closed_to_others(&programs).filter(|_| debian::is_root(root)) {
         let closed = closed.display();
         return Err(format!("PostgreSQL does not run as root, and others may not enter {closed}").into());
     }
