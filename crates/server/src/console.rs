@@ -54,7 +54,7 @@ macro_rules! page {
     };
 }
 
-const NAMESPACE: (&str, &str) = ("ns", "The namespace. Default: that of the server.");
+pub(crate) const NAMESPACE: (&str, &str) = ("ns", "The namespace. Default: that of the server.");
 const TASKS: &[(&str, &str)] = &[
     NAMESPACE,
     ("state", "Only in this state; may be repeated."),

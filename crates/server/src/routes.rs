@@ -98,7 +98,7 @@ fn table() -> Vec<Route> {
         route!(Get "/metrics", Watch(Reader), "Metrics for Prometheus", probes::metrics, gives 200 shape::Plain),
         route!(Get "/openapi.json", Store(Reader), "This description", pages::openapi, gives 200 shape::Anything),
         route!(Get "/docs", Store(Reader), "This description, as a page", pages::docs, gives 200 shape::Plain),
-        route!(Get "/", Store(Reader), "The console, for people", console::now_page, query &[("ns", "The namespace. Default: that of the server.")], gives 200 shape::Plain),
+        route!(Get "/", Store(Reader), "The console, for people", console::now_page, query &[console::NAMESPACE], gives 200 shape::Plain),
 
         route!(Post "/v1/{ns}/tasks", Namespace(Worker), "Create a task", tasks::create, query TASK, takes body::CreateBody, gives 201 shape::AnsweredTask),
         route!(Get "/v1/{ns}/tasks", Namespace(Reader), "List tasks, the newest first", lists::tasks, query FILTER, gives 200 shape::Tasks),

@@ -162,11 +162,7 @@ async fn act_by(asked: &Asked, task: &Task, act: Act, form: &Form, request: &str
 }
 
 fn fields(asked: &Asked, act: Act, form: &Form) -> Result<Fields, Problem> {
-    let reason = form.said("reason").ok_or_else(|| required("reason"))?.to_owned();
-    let actor = match &asked.caller.name {
-        Some(_) => None,
-        None => Some(form.said("actor").ok_or_else(|| required("your name"))?.to_owned()),
-    };
+    let (reason, actor) = form.reason_and_actor(&asked.caller)?;
     // What the form says, whatever the task owes meanwhile: a form that is sent again must be the same command.
     let seqs = form.numbers("waive-");
     let waive = seqs.into_iter().filter(|_| act.takes_waivers()).map(|seq| {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use tenure::core::compensation::COMPENSATIONS_MAX;
 use tenure::core::refusal::Refusal;
 
+use super::asked::required;
+use crate::access::Caller;
 use crate::body::pairs;
 use crate::problem::Problem;
 
@@ -34,6 +36,16 @@ impl Form {
     /// What a field says; none if it is missing or blank.
     pub(super) fn said(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
+    }
+
+    /// Why something is done, and who says so where no token does.
+    pub(super) fn reason_and_actor(&self, caller: &Caller) -> Result<(String, Option<String>), Refusal> {
+        let reason = self.said("reason").ok_or_else(|| required("reason"))?.to_owned();
+        let actor = match &caller.name {
+            Some(_) => None,
+            None => Some(self.said("actor").ok_or_else(|| required("your name"))?.to_owned()),
+        };
+        Ok((reason, actor))
     }
 
     /// The numbers of the boxes that are checked and have such a name, such as `waive-3`.

@@ -4,18 +4,15 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::http::Response;
-use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::body::Bytes;
 use axum::http::request::Parts;
-use http_body_util::StreamBody;
 use tenure::core::id::TaskId;
 use tenure::store::{Cursor, EventFilter, PageSize};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::access::Audience;
-use crate::handlers::events::Pieces;
+use crate::handlers::events::event_stream;
 use crate::quotas::{Taken, TokenQuota};
 use crate::route::{Answered, Asked};
 use crate::state::ServerState;
@@ -36,11 +33,7 @@ pub(super) async fn stream(asked: Asked) -> Answered {
     let (served, head, quota) = (asked.served, asked.head, asked.quota);
     let watch = Watch { served, head, quota, filter, after, lines, _permit: permit };
     tokio::spawn(watch.run());
-    let mut response = Response::new(Body::new(StreamBody::new(Pieces(reader))));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    Ok(response)
+    Ok(event_stream(reader))
 }
 
 struct Watch {

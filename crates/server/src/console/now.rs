@@ -81,7 +81,7 @@ struct QueueRow {
     oldest: Option<Instant>,
 }
 
-/// Whether recovery looks after the namespace.
+/// Whether recovery runs for the namespace.
 struct RecoverySeen {
     is_there: bool,
     seen: Option<Instant>,
@@ -123,8 +123,10 @@ impl Now {
             more: all.saturating_sub(tasks.len() as u64),
         };
         let stale_in_all: u64 = overview.states.iter().map(|one| one.stale).sum();
-        let flying =
-            [State::Dispatched, State::Running, State::Compensating].map(|state| in_state(overview, state));
+        let flying: u64 = [State::Dispatched, State::Running, State::Compensating]
+            .map(|state| in_state(overview, state))
+            .iter()
+            .sum();
         Now {
             layout,
             needs: needs(snapshot, now),
@@ -133,7 +135,7 @@ impl Now {
             quarantined: list(quarantined, in_state(overview, State::Quarantined)),
             ended_badly: list(ended_badly, ended_badly.len() as u64),
             has_more_that_ended_badly: snapshot.has_more_that_ended_badly,
-            in_flight: list(in_flight, flying.iter().sum::<u64>().saturating_sub(stale_in_all)),
+            in_flight: list(in_flight, flying.saturating_sub(stale_in_all)),
             chart: chart::of_minutes(&overview.minutes, now),
             last_hour: last_hour(overview),
             causes: causes(overview),
@@ -187,10 +189,12 @@ fn needs(snapshot: &Snapshot, now: Time) -> Vec<Need> {
     }
     let told = &overview.told_to_stop;
     if let Some(since) = told.since {
-        let verb = if told.count == 1 { "was" } else { "were" };
+        let (was, goes) = if told.count == 1 { ("was", "goes") } else { ("were", "go") };
         let since = Instant::of(since, now).rough;
-        let words =
-            format!("{} {verb} told to stop and goes on, the first for {since}", count(told.count, "holder"));
+        let words = format!(
+            "{} {was} told to stop and {goes} on, the first for {since}",
+            count(told.count, "holder")
+        );
         need(words, "in-flight");
     }
     needs

@@ -2,10 +2,9 @@
 
 use askama::Template;
 use axum::http::StatusCode;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::layout::{Layout, Place, respond};
-use super::words::Instant;
+use super::words::{Instant, encoded};
 use crate::route::{Answered, Asked};
 
 #[derive(Template)]
@@ -32,7 +31,6 @@ pub(super) async fn page(asked: Asked) -> Answered {
     let permit = asked.quota.scan().await?;
     let (holdings, now) = (ledger.holdings().await?, ledger.now().await?);
     drop(permit);
-    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let owners = holdings.iter().map(|one| OwnerRow {
         name: one.owner.to_string(),
         path: format!("/tasks?ns={}&owner={}", encoded(namespace.as_str()), encoded(one.owner.as_str())),

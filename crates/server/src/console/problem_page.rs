@@ -5,10 +5,10 @@ use axum::body::Body;
 use axum::http::header::{ACCEPT, CONNECTION, HeaderMap, RETRY_AFTER};
 use axum::http::request::Parts;
 use axum::http::{Response, StatusCode};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::asked::to;
 use super::layout::{Layout, Place, respond};
+use super::words::encoded;
 use crate::problem::Problem;
 
 #[derive(Template)]
@@ -48,7 +48,7 @@ pub(crate) fn response(problem: Problem, visit: &Visit) -> Response<Body> {
     }
     let status = problem.status();
     if status == StatusCode::UNAUTHORIZED {
-        let next = utf8_percent_encode(&visit.target, NON_ALPHANUMERIC);
+        let next = encoded(&visit.target);
         return to(&format!("/sign-in?next={next}")).unwrap_or_else(Problem::into_response);
     }
     let heading = match status {

@@ -19,7 +19,7 @@ use crate::quotas::TokenQuota;
 /// How many tasks of each kind the page names. It says if there are more.
 pub(super) const NAMED_MAX: usize = 20;
 const NAMED: PageSize = PageSize { items: NAMED_MAX, bytes: 256 * 1024 };
-/// How many tasks in flight are read, of which the stale ones are left out.
+/// The most tasks in flight that are read. The stale ones among them are not shown with the others.
 const HELD: PageSize = PageSize { items: 200, bytes: 1024 * 1024 };
 /// Looks are at least this far apart, and at most, because leases are renewed without an event.
 const APART: Span = Span::from_millis(250);

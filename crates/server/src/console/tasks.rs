@@ -2,16 +2,17 @@
 
 use askama::Template;
 use axum::http::StatusCode;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tenure::core::id::{LabelKey, LabelValue, Owner, TaskId};
 use tenure::core::task::{Cause, State};
-use tenure::store::{Filter, Order};
+use tenure::store::size::task_bytes;
+use tenure::store::{Cursor, Filter, Order};
 
 use super::asked::to;
 use super::layout::{Layout, Place, respond};
 use super::rows::{List, row};
-use super::words::task_path;
+use super::words::{encoded, task_path};
 use crate::handlers::lists::filter;
+use crate::handlers::page as bounded;
 use crate::problem::Problem;
 use crate::route::{Answered, Asked};
 
@@ -58,7 +59,9 @@ pub(super) async fn page(asked: Asked) -> Answered {
     let after = asked.query.one("cursor")?;
     let ledger = asked.served.ledger_of(&namespace)?;
     let permit = asked.quota.scan().await?;
-    let found = ledger.tasks(wanted.clone(), after.map(tenure::store::Cursor::from_text), PAGE).await?;
+    let (cursor, store) = (after.map(Cursor::from_text), ledger.store());
+    let read = async |size| store.tasks(wanted.clone(), cursor, size).await;
+    let found = bounded(&asked, PAGE, read, task_bytes).await?;
     let (watchers, now) = (ledger.watchers().await?, ledger.now().await?);
     drop(permit);
     let said = |name| Ok::<_, Problem>(asked.query.one(name)?.unwrap_or_default().to_owned());
@@ -95,14 +98,13 @@ pub(super) async fn page(asked: Asked) -> Answered {
 
 /// The address of a list.
 fn address(namespace: &str, filter: &Filter, cursor: Option<&str>) -> String {
-    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let pairs = [("ns", namespace.to_owned())].into_iter().chain(filter.parameters());
     let pairs = pairs.chain(cursor.map(|cursor| ("cursor", cursor.to_owned())));
     let pairs: Vec<String> = pairs.map(|(name, value)| format!("{name}={}", encoded(&value))).collect();
     format!("/tasks?{}", pairs.join("&"))
 }
 
-/// `GET /search`: leads to the task of that id, or to the tasks with that label, or of that owner or queue.
+/// `GET /search`: leads to the task of that id, or to the tasks with that label, or of that owner.
 pub(super) async fn search(asked: Asked) -> Answered {
     let (namespace, wanted) = (asked.shown_namespace()?, asked.query.one("q")?.unwrap_or_default().trim());
     let ledger = asked.served.ledger_of(&namespace)?;
@@ -129,6 +131,6 @@ pub(super) async fn search(asked: Asked) -> Answered {
             return to(&address(namespace.as_str(), &filter, None));
         }
     }
-    let searched = utf8_percent_encode(wanted, NON_ALPHANUMERIC);
+    let searched = encoded(wanted);
     to(&format!("{}&searched={searched}", address(namespace.as_str(), &Filter::default(), None)))
 }

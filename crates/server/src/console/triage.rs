@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::http::StatusCode;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tenure::Error;
 use tenure::core::id::{RequestId, TaskId};
 use tenure::core::refusal::Refusal;
@@ -21,7 +20,7 @@ use super::asked::required;
 use super::form::Form;
 use super::layout::{Layout, Place, respond};
 use super::offers::{Act, Fields};
-use super::words::{Instant, StateMark, count, state_mark, task_path};
+use super::words::{Instant, StateMark, count, encoded, state_mark, task_path};
 use crate::handlers::page as bounded;
 use crate::problem::Problem;
 use crate::route::{Answered, Asked};
@@ -162,7 +161,6 @@ fn group(tasks: &[&Task], now: Time) -> Option<Group> {
         *owed.entry(one.undo.kind.to_string()).or_default() += 1;
     }
     let owed: Vec<String> = owed.into_iter().map(|(kind, count)| format!("{count} × {kind}")).collect();
-    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let namespace = encoded(newest.namespace.as_str());
     let state: State = newest.state();
     Some(Group {
@@ -274,11 +272,7 @@ fn act_and_fields(asked: &Asked, form: &Form) -> Result<(Act, Fields), Refusal> 
     let word = form.said("verb").ok_or_else(|| required("verb"))?;
     let act = ACTS.into_iter().map(|(act, _)| act).find(|act| act.word() == word);
     let act = act.ok_or_else(|| Refusal::invalid("verb", "not an action for many tasks"))?;
-    let reason = form.said("reason").ok_or_else(|| required("reason"))?.to_owned();
-    let actor = match &asked.caller.name {
-        Some(_) => None,
-        None => Some(form.said("actor").ok_or_else(|| required("actor"))?.to_owned()),
-    };
+    let (reason, actor) = form.reason_and_actor(&asked.caller)?;
     Ok((act, Fields { reason, actor, ..Fields::default() }))
 }
 

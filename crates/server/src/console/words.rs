@@ -7,18 +7,22 @@ use tenure::instant::{print_seconds, rough, rough_left};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What may stand in a path as it is.
-const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// What may stand in an address as it is.
+const IN_ADDRESS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// In milliseconds since 1970, as scripts count.
 pub(super) fn millis(time: Time) -> i64 {
     time.as_micros().div_euclid(1_000)
 }
 
+/// A text as a part of an address, in its path or its query.
+pub(super) fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, IN_ADDRESS).to_string()
+}
+
 /// The address of a task's page.
 pub(super) fn task_path(namespace: &Namespace, id: &TaskId) -> String {
-    let part = |text: &str| utf8_percent_encode(text, IN_PATH).to_string();
-    format!("/tasks/{}/{}", part(namespace.as_str()), part(id.as_str()))
+    format!("/tasks/{}/{}", encoded(namespace.as_str()), encoded(id.as_str()))
 }
 
 /// A moment: how long ago or ahead it is, and when exactly.

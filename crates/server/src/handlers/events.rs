@@ -208,13 +208,18 @@ async fn stream(asked: Asked, filter: EventFilter) -> Answered {
         _permit: permit,
     };
     tokio::spawn(source.run());
+    Ok(event_stream(reader))
+}
+
+/// The response to a client that listens: what comes from that channel.
+pub(crate) fn event_stream(reader: mpsc::Receiver<Bytes>) -> Response<Body> {
     let body = Body::new(StreamBody::new(Pieces(reader)));
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     // A proxy that buffers responses would delay events.
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    Ok(response)
+    response
 }
 
 /// The message of a stream about an event that can't be read.
@@ -355,7 +360,7 @@ fn told(recorded: &Recorded) -> Vec<u8> {
 }
 
 /// The pieces of a stream as a response body.
-pub(crate) struct Pieces(pub(crate) mpsc::Receiver<Bytes>);
+struct Pieces(mpsc::Receiver<Bytes>);
 
 impl futures_core::Stream for Pieces {
     type Item = Result<Frame<Bytes>, Infallible>;
