@@ -169,22 +169,10 @@ impl Recovery {
         run(py, port, async move { Ok(next.await?.map(Shown)) })
     }
 
-    /// Waits for its end, at most that many seconds, and returns its report.
-    #[pyo3(signature = (timeout, port))]
-    fn wait<'py>(
-        &self,
-        py: Python<'py>,
-        timeout: Option<f64>,
-        port: Option<&Port>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        run(py, port, self.0.get()?.result.get(seconds(timeout)))
-    }
-
-    /// Waits until it is told to stop, or has ended.
+    /// Waits for its end, and returns its report.
     #[pyo3(signature = (port))]
-    fn wait_for_stop<'py>(&self, py: Python<'py>, port: Option<&Port>) -> PyResult<Bound<'py, PyAny>> {
-        let prepared = self.0.get()?;
-        run(py, port, prepared.result.stopped(prepared.stop.clone()))
+    fn wait<'py>(&self, py: Python<'py>, port: Option<&Port>) -> PyResult<Bound<'py, PyAny>> {
+        run(py, port, self.0.get()?.result.get(None))
     }
 }
 

@@ -193,7 +193,7 @@ class Recovery(Handlers):
             with stopping_by_signals(running.stop, signals, again=not watch):
                 for thread in threads:
                     thread.start()
-                return RecoveryReport.from_json(call(running.wait, None))
+                return RecoveryReport.from_json(call(running.wait))
         finally:
             running.stop()
             warn_of_running(_log, self._at_work)

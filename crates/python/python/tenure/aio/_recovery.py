@@ -76,7 +76,7 @@ class Recovery(Handlers):
                     task = asyncio.get_running_loop().create_task(self._undo(told), name="tenure-undo")
                     working.add(task)
                     task.add_done_callback(working.discard)
-                return RecoveryReport.from_json(await call(running.wait, None))
+                return RecoveryReport.from_json(await call(running.wait))
         finally:
             running.stop()
             for task in [*working]:
