@@ -241,13 +241,13 @@ impl Counted {
         registry.register("http_streams", "Open event streams", self.streams.clone());
         registry.register_with_unit(
             "http_memory",
-            "Memory used by requests, of their shared budget",
+            "Memory used by requests, small bodies included",
             Unit::Bytes,
             self.memory.clone(),
         );
         registry.register_with_unit(
             "http_memory_max",
-            "Shared memory budget of all requests",
+            "Memory that requests may use, with the part for small bodies",
             Unit::Bytes,
             self.memory_max.clone(),
         );

@@ -49,6 +49,7 @@ struct Permits {
     memory_max: usize,
     /// Memory that only small bodies take, so that they have some whatever the large ones do.
     small: Arc<Semaphore>,
+    small_max: usize,
     waits: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     sweeps: Arc<Semaphore>,
@@ -64,10 +65,12 @@ impl Permits {
         // There is memory for at least one body of the maximum size, and for a response as large.
         let memory = part(limits.memory_bytes_max).max(Limits::MEMORY_OF_A_BODY * limits.body_bytes_max);
         let memory_max = memory.min(u32::MAX as usize);
+        let small_max = (memory / SMALL_PART).max(BODY_COST * SMALL_BODY_BYTES);
         Arc::new(Permits {
             memory: semaphore(memory_max),
             memory_max,
-            small: semaphore((memory / SMALL_PART).max(BODY_COST * SMALL_BODY_BYTES)),
+            small: semaphore(small_max),
+            small_max,
             waits: semaphore(part(limits.waiting_max)),
             streams: semaphore(part(limits.streams_max)),
             sweeps: semaphore(part(limits.sweeps_max)),
@@ -119,8 +122,9 @@ impl Quotas {
 
     /// The bytes of memory that requests have taken, and those that they may take.
     pub(crate) fn memory_taken(&self) -> (usize, usize) {
-        let Permits { memory, memory_max, .. } = &*self.all;
-        (memory_max.saturating_sub(memory.available_permits()), *memory_max)
+        let Permits { memory, memory_max, small, small_max, .. } = &*self.all;
+        let max = memory_max + small_max;
+        (max.saturating_sub(memory.available_permits() + small.available_permits()), max)
     }
 
     /// The part of that caller.

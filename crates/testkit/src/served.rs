@@ -169,6 +169,13 @@ impl Client {
         reply(self.request(&format!("GET {path}"))).await
     }
 
+    /// The value of a metric that has no labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let metrics = self.get("/metrics").await.text;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.expect(name).parse().expect("a number")
+    }
+
     /// Sends a body of JSON.
     pub async fn post(&self, path: &str, body: Value) -> Reply {
         self.send(&format!("POST {path}"), body).await
