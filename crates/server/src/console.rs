@@ -4,15 +4,14 @@
 //! same command that the API takes.
 
 mod act;
+mod address;
 mod asked;
 mod assets;
 mod chart;
 mod form;
-mod history;
 mod layout;
 mod live;
 mod now;
-mod offers;
 mod owners;
 mod problem_page;
 mod rows;
@@ -22,7 +21,6 @@ mod snapshot;
 mod task;
 mod tasks;
 mod triage;
-mod words;
 
 use std::sync::LazyLock;
 

@@ -6,12 +6,13 @@ use tenure::core::id::RequestId;
 use tenure::core::task::Task;
 use tenure::store::Answer;
 use tenure::store::answering::AnswerForm;
+use tenure_view::offers::{Act, Fields, effects};
+use tenure_view::words::{StateMark, state_mark};
 
+use super::address::task_path;
 use super::asked::{required, to};
 use super::form::Form;
 use super::layout::{Layout, Place, respond};
-use super::offers::{Act, Fields, effects};
-use super::words::{StateMark, state_mark, task_path};
 use crate::handlers::answers::look;
 use crate::handlers::verbs::decide;
 use crate::problem::Problem;

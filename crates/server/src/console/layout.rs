@@ -6,9 +6,9 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, Head
 use axum::http::{Response, StatusCode};
 use tenure::core::id::Namespace;
 use tenure::core::time::Time;
+use tenure_view::words::millis;
 
 use super::assets::VERSION;
-use super::words::millis;
 use crate::problem::Problem;
 use crate::route::Asked;
 

@@ -10,13 +10,13 @@ use tenure::core::task::{State, Task};
 use tenure::core::time::Time;
 use tenure::store::overview::{Overview, QueueCount, StateCount};
 use tenure::store::watch::Watchers;
-use tenure::why::why_watched;
+use tenure_view::Snapshot;
+use tenure_view::needs::{Section, needs};
+use tenure_view::words::{Instant, StateMark, state_mark};
 
 use super::chart;
 use super::layout::{Layout, Place, respond};
 use super::rows::{List, row};
-use super::snapshot::Snapshot;
-use super::words::{Instant, StateMark, count, state_mark};
 use crate::listen::Encrypted;
 use crate::route::{Answered, Asked};
 
@@ -24,7 +24,8 @@ use crate::route::{Answered, Asked};
 #[template(path = "now.html")]
 struct Now {
     layout: Layout,
-    needs: Vec<Need>,
+    /// What a person should see to, each with the part of the page that has more of it.
+    needs: Vec<(String, &'static str)>,
     states: Vec<Tile>,
     stale: List,
     quarantined: List,
@@ -48,13 +49,6 @@ struct First {
     here: String,
     /// Whether requests need a token.
     needs_token: bool,
-}
-
-/// Something that a person should see to.
-struct Need {
-    words: String,
-    /// The part of the page that has more of it.
-    anchor: &'static str,
 }
 
 /// How many tasks are in a state.
@@ -97,9 +91,7 @@ pub(crate) async fn page(asked: Asked) -> Answered {
     let layout = Layout::of(&asked, Place::Now, "Now", &namespace, asked.served.ledger.now().await?).await?;
     // As of the look: recovery, for one, was there then, and what it did since is not known.
     let mut page = Now::of(layout, &snapshot, snapshot.overview.at);
-    let is_empty =
-        snapshot.overview.ends.is_empty() && snapshot.overview.states.iter().all(|one| one.count == 0);
-    page.first = is_empty.then(|| First {
+    page.first = snapshot.is_empty().then(|| First {
         store: asked.served.options.store.clone(),
         here: here(&asked.head),
         needs_token: asked.caller.name.is_some(),
@@ -122,20 +114,16 @@ impl Now {
             rows: tasks.iter().map(|task| row(task, watchers, now)).collect(),
             more: all.saturating_sub(tasks.len() as u64),
         };
-        let stale_in_all: u64 = overview.states.iter().map(|one| one.stale).sum();
-        let flying: u64 = [State::Dispatched, State::Running, State::Compensating]
-            .map(|state| in_state(overview, state))
-            .iter()
-            .sum();
+        let needs = needs(snapshot, now).into_iter();
         Now {
             layout,
-            needs: needs(snapshot, now),
+            needs: needs.map(|need| (need.words, anchor(need.section))).collect(),
             states: overview.states.iter().map(|one| tile(one, now)).collect(),
-            stale: list(stale, stale_in_all),
-            quarantined: list(quarantined, in_state(overview, State::Quarantined)),
+            stale: list(stale, snapshot.stale_count()),
+            quarantined: list(quarantined, snapshot.count_of(State::Quarantined)),
             ended_badly: list(ended_badly, ended_badly.len() as u64),
             has_more_that_ended_badly: snapshot.has_more_that_ended_badly,
-            in_flight: list(in_flight, flying.saturating_sub(stale_in_all)),
+            in_flight: list(in_flight, snapshot.in_flight_count()),
             chart: chart::of_minutes(&overview.minutes, now),
             last_hour: last_hour(overview),
             causes: causes(overview),
@@ -147,73 +135,15 @@ impl Now {
     }
 }
 
-fn in_state(overview: &Overview, state: State) -> u64 {
-    overview.states.iter().find(|one| one.state == state).map_or(0, |one| one.count)
-}
-
-/// What a person should see to, the most pressing first.
-fn needs(snapshot: &Snapshot, now: Time) -> Vec<Need> {
-    let (overview, mut needs) = (&snapshot.overview, Vec::new());
-    let mut need = |words: String, anchor| needs.push(Need { words, anchor });
-    let stale: u64 = overview.states.iter().map(|one| one.stale).sum();
-    let is_open = overview.states.iter().any(|one| one.state.terminal().is_none() && one.count > 0);
-    if !overview.recovery.are_there(now) {
-        let waiting = match stale {
-            0 => String::new(),
-            1 => ", and 1 stale task waits for it".to_owned(),
-            _ => format!(", and {stale} stale tasks wait for it"),
-        };
-        if is_open {
-            let words =
-                format!("No recovery is running{waiting}: start `tenure serve` or `tenure recover --watch`");
-            need(words, "recovery");
-        }
-    } else if let Some((task, obstacle)) = first_obstacle(snapshot, now) {
-        need(format!("{}: {obstacle}", task.id), "stale");
+/// Where the page has more of what a person should see to.
+fn anchor(section: Section) -> &'static str {
+    match section {
+        Section::Stale => "stale",
+        Section::Quarantined => "quarantined",
+        Section::EndedBadly => "ended-badly",
+        Section::InFlight => "in-flight",
+        Section::Recovery => "recovery",
     }
-    let parked = overview.states.iter().find(|one| one.state == State::Quarantined && one.count > 0);
-    if let Some(StateCount { count: number, oldest, .. }) = parked {
-        let (verb, age) =
-            (if *number == 1 { "is" } else { "are" }, age(oldest.as_ref().map(|one| one.since), now));
-        need(format!("{} {verb} parked for a person{age}", count(*number, "task")), "quarantined");
-    }
-    let badly = snapshot.ended_badly.len() as u64;
-    if badly > 0 {
-        let or_more = if snapshot.has_more_that_ended_badly { " or more" } else { "" };
-        let oldest = snapshot.ended_badly.last().and_then(Task::ending).map(|ending| ending.finished_at);
-        let age = age(oldest, now);
-        need(
-            format!("{badly}{or_more} {} did not succeed, and nobody has seen to it{age}", noun(badly)),
-            "ended-badly",
-        );
-    }
-    let told = &overview.told_to_stop;
-    if let Some(since) = told.since {
-        let (was, goes) = if told.count == 1 { ("was", "goes") } else { ("were", "go") };
-        let since = Instant::of(since, now).rough;
-        let words = format!(
-            "{} {was} told to stop and {goes} on, the first for {since}",
-            count(told.count, "holder")
-        );
-        need(words, "in-flight");
-    }
-    needs
-}
-
-fn noun(number: u64) -> &'static str {
-    if number == 1 { "task" } else { "tasks" }
-}
-
-fn age(oldest: Option<Time>, now: Time) -> String {
-    oldest.map_or_else(String::new, |since| format!(", the oldest for {}", Instant::of(since, now).rough))
-}
-
-/// A stale task that recovery can't handle, and why.
-fn first_obstacle(snapshot: &Snapshot, now: Time) -> Option<(&Task, String)> {
-    let watchers = &snapshot.overview.recovery;
-    let undone = snapshot.in_flight.iter().filter(|task| task.state() == State::Compensating);
-    let mut waiting = snapshot.stale.iter().chain(undone);
-    waiting.find_map(|task| Some((task, why_watched(task, now, watchers).obstacle?)))
 }
 
 fn tile(one: &StateCount, now: Time) -> Tile {

@@ -3,9 +3,10 @@
 use askama::Template;
 use axum::http::StatusCode;
 
+use super::address::encoded;
 use super::layout::{Layout, Place, respond};
-use super::words::{Instant, encoded};
 use crate::route::{Answered, Asked};
+use tenure_view::words::Instant;
 
 #[derive(Template)]
 #[template(path = "owners.html")]

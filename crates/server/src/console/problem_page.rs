@@ -6,9 +6,9 @@ use axum::http::header::{ACCEPT, CONNECTION, HeaderMap, RETRY_AFTER};
 use axum::http::request::Parts;
 use axum::http::{Response, StatusCode};
 
+use super::address::encoded;
 use super::asked::to;
 use super::layout::{Layout, Place, respond};
-use super::words::encoded;
 use crate::problem::Problem;
 
 #[derive(Template)]

@@ -4,8 +4,9 @@ use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::store::watch::Watchers;
 use tenure::why::why_watched;
+use tenure_view::words::{Instant, Left, StateMark, holder, state_mark};
 
-use super::words::{Instant, Left, StateMark, holder, state_mark, task_path};
+use super::address::task_path;
 
 /// Some tasks, and how many there are besides.
 pub(super) struct List {

@@ -9,11 +9,12 @@ use tenure::instant::rough;
 use tenure::store::size::{event_bytes, task_bytes};
 use tenure::store::{Page, PageSize, Recorded};
 use tenure::why::why_watched;
+use tenure_view::history::{Attempt, TimelineItem, attempts, timeline};
+use tenure_view::offers::{Act, Offer, about_the_task, may_waive, waiver};
+use tenure_view::words::{Instant, Left, StateMark, state_mark};
 
-use super::history::{Attempt, TimelineItem, attempts, timeline};
+use super::address::task_path;
 use super::layout::{Layout, Place, respond};
-use super::offers::{Act, Offer, about_the_task, may_waive, waiver};
-use super::words::{Instant, Left, StateMark, state_mark, task_path};
 use crate::handlers::answers::look;
 use crate::route::{Answered, Asked};
 

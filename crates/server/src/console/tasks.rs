@@ -7,10 +7,10 @@ use tenure::core::task::{Cause, State};
 use tenure::store::size::task_bytes;
 use tenure::store::{Cursor, Filter, Order};
 
+use super::address::{encoded, task_path};
 use super::asked::to;
 use super::layout::{Layout, Place, respond};
 use super::rows::{List, row};
-use super::words::{encoded, task_path};
 use crate::handlers::lists::filter;
 use crate::handlers::page as bounded;
 use crate::problem::Problem;

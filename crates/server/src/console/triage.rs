@@ -15,12 +15,13 @@ use tenure::core::task::{State, Task};
 use tenure::core::time::Time;
 use tenure::store::size::task_bytes;
 use tenure::store::{Filter, Order};
+use tenure_view::offers::{Act, Fields};
+use tenure_view::words::{Instant, StateMark, count, state_mark};
 
+use super::address::{encoded, task_path};
 use super::asked::required;
 use super::form::Form;
 use super::layout::{Layout, Place, respond};
-use super::offers::{Act, Fields};
-use super::words::{Instant, StateMark, count, encoded, state_mark, task_path};
 use crate::handlers::page as bounded;
 use crate::problem::Problem;
 use crate::route::{Answered, Asked};

@@ -1,4 +1,4 @@
-//! What happened to a task, as its page shows it: the attempts, and the events with long pauses named.
+//! What happened to a task, as its screen shows it: the attempts, and the events with long pauses named.
 
 use tenure::core::event::{EventData, Grant, LeaseEnd};
 use tenure::core::task::Task;
@@ -6,32 +6,42 @@ use tenure::core::time::{Span, Time};
 use tenure::instant::rough;
 use tenure::store::Recorded;
 
-use super::words::Instant;
+use crate::words::Instant;
 
 /// Between events that are further apart than this, the page says how long nothing happened.
 const GAP: Span = Span::from_secs(60);
 /// One attempt at the work, or at its undo.
-pub(super) struct Attempt {
-    pub(super) epoch: u64,
-    pub(super) owner: String,
-    pub(super) what: &'static str,
-    pub(super) began: Instant,
-    pub(super) took: String,
+pub struct Attempt {
+    /// The epoch of its lease.
+    pub epoch: u64,
+    /// Who had it.
+    pub owner: String,
+    /// `work` or `undo`.
+    pub what: &'static str,
+    /// When it began.
+    pub began: Instant,
+    /// How long it took, or has taken.
+    pub took: String,
     /// How it ended; empty while it goes on.
-    pub(super) end: String,
+    pub end: String,
 }
 
 /// An event, or a pause before it.
-pub(super) struct TimelineItem {
-    pub(super) pause: Option<String>,
-    pub(super) at: Instant,
-    pub(super) kind: String,
-    pub(super) actor: String,
-    pub(super) words: String,
+pub struct TimelineItem {
+    /// How long nothing happened before it, if that was long.
+    pub pause: Option<String>,
+    /// When it happened.
+    pub at: Instant,
+    /// The name of the event.
+    pub kind: String,
+    /// Who did it.
+    pub actor: String,
+    /// What it says besides.
+    pub words: String,
 }
 
 /// Who had the task, for how long, and how that ended, the newest first.
-pub(super) fn attempts(events: &[Recorded], task: &Task, now: Time) -> Vec<Attempt> {
+pub fn attempts(events: &[Recorded], task: &Task, now: Time) -> Vec<Attempt> {
     let mut attempts: Vec<(Attempt, Time)> = Vec::new();
     for Recorded { event, .. } in events {
         let (begun, ended) = step(&event.what);
@@ -96,7 +106,8 @@ fn step(what: &EventData) -> (Begun<'_>, HowItEnded) {
     }
 }
 
-pub(super) fn timeline(events: &[Recorded], now: Time) -> Vec<TimelineItem> {
+/// The events, with the pauses between them.
+pub fn timeline(events: &[Recorded], now: Time) -> Vec<TimelineItem> {
     let mut before: Option<Time> = None;
     let mut moments: Vec<TimelineItem> = Vec::with_capacity(events.len());
     for Recorded { event, .. } in events {

@@ -11,18 +11,26 @@ use tenure::core::refusal::Refusal;
 use tenure::core::task::{State, Task};
 use tenure::core::time::Time;
 
-use super::words::count;
+use crate::words::count;
 
 /// Something that a person may do with a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Act {
+pub enum Act {
+    /// Asks the holder to stop.
     Cancel,
+    /// Parks it for a person.
     Quarantine,
+    /// Creates a new task that does the same.
     Retry,
+    /// Closes it as undone.
     Compensate,
+    /// Marks it as completed.
     Complete,
+    /// Marks it as failed.
     Fail,
+    /// Says that its end has been seen.
     Dismiss,
+    /// Adds a note.
     Note,
     /// Waives one compensation.
     Waive(Seq),
@@ -42,29 +50,32 @@ const ABOUT_THE_TASK: [Act; 8] = [
 
 /// What a form says besides which action it is.
 #[derive(Clone, Default)]
-pub(super) struct Fields {
-    pub(super) reason: String,
+pub struct Fields {
+    /// Why it is done, or the note.
+    pub reason: String,
     /// The id of a new task.
-    pub(super) id: Option<String>,
+    pub id: Option<String>,
     /// The compensations to waive, each with its reason.
-    pub(super) waive: Vec<(u32, String)>,
+    pub waive: Vec<(u32, String)>,
     /// That a task which never registered a compensation leaves nothing to undo.
-    pub(super) leaves_nothing: bool,
+    pub leaves_nothing: bool,
     /// Who says it, where no token does.
-    pub(super) actor: Option<String>,
+    pub actor: Option<String>,
 }
 
 /// An action that would not be refused.
-pub(super) struct Offer {
-    pub(super) act: Act,
-    pub(super) label: &'static str,
+pub struct Offer {
+    /// The action.
+    pub act: Act,
+    /// What its button says.
+    pub label: &'static str,
     /// For the address of its form.
-    pub(super) query: String,
+    pub query: String,
 }
 
 impl Act {
     /// The action that an address names.
-    pub(super) fn of(word: &str, seq: Option<&str>) -> Result<Act, Refusal> {
+    pub fn of(word: &str, seq: Option<&str>) -> Result<Act, Refusal> {
         let unknown = || Refusal::invalid("verb", "not an action of this page");
         if word == "waive" {
             let number = seq.and_then(|seq| seq.parse().ok());
@@ -75,7 +86,8 @@ impl Act {
         ABOUT_THE_TASK.into_iter().find(|act| act.word() == word).ok_or_else(unknown)
     }
 
-    pub(super) fn word(self) -> &'static str {
+    /// Its word in an address.
+    pub fn word(self) -> &'static str {
         match self {
             Act::Cancel => "cancel",
             Act::Quarantine => "quarantine",
@@ -89,7 +101,8 @@ impl Act {
         }
     }
 
-    pub(super) fn query(self) -> String {
+    /// It, as the query of an address.
+    pub fn query(self) -> String {
         match self {
             Act::Waive(seq) => format!("verb=waive&seq={seq}"),
             Act::Cancel
@@ -104,7 +117,7 @@ impl Act {
     }
 
     /// What its button says.
-    pub(super) fn label(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             Act::Cancel => "Cancel",
             Act::Quarantine => "Park for a person",
@@ -119,7 +132,7 @@ impl Act {
     }
 
     /// What was done, after it was.
-    pub(super) fn done(word: &str) -> Option<&'static str> {
+    pub fn done(word: &str) -> Option<&'static str> {
         match word {
             "cancel" => Some("The cancel is recorded."),
             "quarantine" => Some("The task is parked."),
@@ -135,12 +148,12 @@ impl Act {
     }
 
     /// Whether what is owed can be waived with it.
-    pub(super) fn takes_waivers(self) -> bool {
+    pub fn takes_waivers(self) -> bool {
         matches!(self, Act::Retry | Act::Compensate)
     }
 
     /// Whether it ends what can't be begun again.
-    pub(super) fn is_final(self) -> bool {
+    pub fn is_final(self) -> bool {
         matches!(self, Act::Cancel | Act::Compensate | Act::Complete | Act::Fail | Act::Waive(_))
     }
 
@@ -185,7 +198,7 @@ impl Act {
     }
 
     /// The command, by the one whom the token or else the form names.
-    pub(super) fn command_for(
+    pub fn command_for(
         self,
         task: &Task,
         fields: &Fields,
@@ -224,18 +237,18 @@ impl Act {
 }
 
 /// What may be done with the task as a whole.
-pub(super) fn about_the_task(task: &Task, now: Time, random: &dyn RandomSource) -> Vec<Offer> {
+pub fn about_the_task(task: &Task, now: Time, random: &dyn RandomSource) -> Vec<Offer> {
     let allowed = ABOUT_THE_TASK.into_iter().filter(|act| act.best_forecast(task, now, random).is_some());
     allowed.map(offer).collect()
 }
 
 /// Whether compensations that are owed may be waived: what holds for one of them holds for all.
-pub(super) fn may_waive(task: &Task, now: Time, random: &dyn RandomSource) -> bool {
+pub fn may_waive(task: &Task, now: Time, random: &dyn RandomSource) -> bool {
     task.owed().next().is_some_and(|one| Act::Waive(one.seq).best_forecast(task, now, random).is_some())
 }
 
 /// The action that waives one of them.
-pub(super) fn waiver(one: &Compensation) -> Offer {
+pub fn waiver(one: &Compensation) -> Offer {
     offer(Act::Waive(one.seq))
 }
 
@@ -244,7 +257,7 @@ fn offer(act: Act) -> Offer {
 }
 
 /// What it will do, in sentences, the most important first; none if it would be refused.
-pub(super) fn effects(act: Act, task: &Task, now: Time, random: &dyn RandomSource) -> Option<Vec<String>> {
+pub fn effects(act: Act, task: &Task, now: Time, random: &dyn RandomSource) -> Option<Vec<String>> {
     let decision = act.best_forecast(task, now, random)?;
     let after = &decision.task;
     let mut effects: Vec<String> = own_effect(act, task, after, now).into_iter().collect();
