@@ -6,7 +6,7 @@ use crate::global::Global;
 use crate::namespace::NamespaceVerb;
 use crate::task::TaskVerb;
 use crate::token::TokenVerb;
-use crate::{audit, bench, demo, events, manual, owners, recover, run, serve, stale, status, work};
+use crate::{audit, bench, demo, events, manual, owners, recover, run, serve, stale, status, top, work};
 
 /// The durable record of who is working on what, until when, and how to undo it.
 #[derive(Parser)]
@@ -61,6 +61,7 @@ pub(crate) enum Verb {
     #[command(subcommand, arg_required_else_help = true)]
     Task(Box<TaskVerb>),
     Status(status::Status),
+    Top(top::Top),
     Stale(stale::Stale),
     Owners(owners::Owners),
     Events(events::Events),

@@ -38,6 +38,7 @@ mod survivors;
 mod tables;
 mod task;
 mod token;
+mod top;
 mod values;
 mod work;
 
@@ -109,6 +110,7 @@ fn run_verb<'w>(arguments: Arguments, around: Environment<'w>, out: &mut Output<
             Verb::Recover(verb) => verb.run(&mut context).await,
             Verb::Task(verb) => verb.run(&mut context).await,
             Verb::Status(verb) => verb.run(&mut context).await,
+            Verb::Top(verb) => verb.run(&mut context).await,
             Verb::Stale(verb) => verb.run(&mut context).await,
             Verb::Owners(verb) => verb.run(&mut context).await,
             Verb::Events(verb) => verb.run(&mut context).await,

@@ -132,6 +132,11 @@ impl<'w> Output<'w> {
         self.width
     }
 
+    /// How standard output is shown.
+    pub(crate) fn screen(&self) -> Screen {
+        self.screen
+    }
+
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet
     }

@@ -144,10 +144,13 @@ fn told(what: &EventData) -> String {
         EventData::Settled { seq, receipt, .. } => format!("{seq}: {receipt}"),
         EventData::Tried { seq, error, .. } => format!("{seq}: {error}"),
         EventData::Waived(waiver) => format!("{}: {}", waiver.seq, waiver.reason),
-        EventData::Ended(ended) => match &ended.reason {
-            Some(reason) => format!("{}: {reason}", ended.cause.as_str()),
-            None => ended.cause.as_str().to_owned(),
-        },
+        EventData::Ended(ended) => {
+            let cause = ended.cause.as_str();
+            // The name of the event is the state, which often is the cause, too.
+            let cause = Some(cause).filter(|cause| *cause != what.kind());
+            let reason = ended.reason.as_ref().map(ToString::to_string);
+            cause.map(str::to_owned).into_iter().chain(reason).collect::<Vec<_>>().join(": ")
+        }
         EventData::Annotated { note, terminal_reason, .. } => {
             note.as_ref().or(terminal_reason.as_ref()).map(ToString::to_string).unwrap_or_default()
         }

@@ -7,6 +7,7 @@
 mod frozen;
 mod installed;
 mod place;
+mod screen;
 mod serving;
 mod waiting;
 
@@ -31,6 +32,7 @@ mod shell_blocks;
 mod surroundings;
 mod tasks;
 mod tokens;
+mod top;
 mod views;
 mod worked_example;
 mod workers;

@@ -2,11 +2,11 @@
 
 use askama::Template;
 use axum::http::StatusCode;
+use tenure_view::words::Instant;
 
 use super::address::encoded;
 use super::layout::{Layout, Place, respond};
 use crate::route::{Answered, Asked};
-use tenure_view::words::Instant;
 
 #[derive(Template)]
 #[template(path = "owners.html")]

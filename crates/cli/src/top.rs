@@ -1,0 +1,145 @@
+//! `tenure top`: a namespace in the terminal, live. `look` reads it, `model` is what is shown and what a key does to that, `draw`
+//! draws it; none of the three knows a terminal.
+
+mod act;
+mod detail;
+mod dialog;
+mod draw;
+mod keys;
+mod list;
+mod look;
+mod model;
+mod query;
+mod style;
+mod terminal;
+
+use std::time::Duration;
+
+use clap::Args;
+use tenure::clock::Moment;
+use tenure::core::id::Actor;
+use tenure::core::time::Span;
+use tenure::ledger::url_without_secrets;
+use tenure::{Error, Ledger};
+use tokio::sync::{mpsc, watch};
+
+use crate::context::Context;
+use crate::error::CliError;
+use crate::io::Screen;
+use crate::signals::Signals;
+use crate::values::{ByOperator, span};
+use act::{Done, Order};
+use look::{Look, Wanted};
+use model::{Demand, Model, Place};
+use style::Palette;
+use terminal::Terminal;
+
+/// Between two pictures, if nothing happens: the bars of the leases move.
+const DRAW_EVERY: Duration = Duration::from_millis(250);
+/// How often the store may be read.
+const EVERY_MIN: Span = Span::from_millis(200);
+const EVERY_MAX: Span = Span::from_secs(3_600);
+
+/// Watch tasks live in the terminal: states, leases, stale tasks, triage
+///
+/// Use it when something seems wrong and there is no browser. It changes nothing unless --write is given; then each action says
+/// what it will do and asks for a reason first. Press ? for the keys.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure top --write")]
+pub(crate) struct Top {
+    /// Allow actions on tasks, such as cancel, retry and waive
+    #[arg(long)]
+    write: bool,
+    /// How often to read the store, 200ms to 1h [default: 1s]
+    #[arg(long, value_name = "DURATION")]
+    every: Option<String>,
+    #[command(flatten)]
+    by: ByOperator,
+}
+
+impl Top {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
+        let every = span("every", self.every.as_deref())?.unwrap_or(Span::from_secs(1));
+        if !(EVERY_MIN..=EVERY_MAX).contains(&every) {
+            return Err(CliError::Usage("--every must be from 200ms to 1h".to_owned()));
+        }
+        let screen = context.out.screen();
+        if screen == Screen::Plain || !Terminal::is_there() {
+            let words = "tenure top needs a terminal; for scripts use `tenure status -o json`";
+            return Err(CliError::Usage(words.to_owned()));
+        }
+        let ledger = context.ledger_to_read().await?;
+        // A store that can't be read is an error of the command, not a picture.
+        ledger.now().await?;
+        let who = context.person(&self.by);
+        let actor = Actor::new(who.as_str())?;
+        let place = Place {
+            store: url_without_secrets(&context.store_of(&context.settings()?)?),
+            namespace: ledger.namespace().to_string(),
+            writes_as: self.write.then_some(who),
+        };
+        let mut signals = Signals::that_end()?;
+        let mut model = Model::new(place, Palette::of(screen == Screen::Coloured));
+        let mut terminal = Terminal::enter()?;
+        let ended = watch_it(&mut model, &mut terminal, &mut signals, (ledger, actor, every)).await;
+        terminal.leave();
+        ended
+    }
+}
+
+/// Shows the model until its person has seen enough.
+async fn watch_it(
+    model: &mut Model,
+    terminal: &mut Terminal,
+    signals: &mut Signals,
+    (ledger, actor, every): (Ledger, Actor, Span),
+) -> Result<(), CliError> {
+    let (wants, wanted) = watch::channel(Wanted::default());
+    let (found, mut looks) = mpsc::channel::<Result<Look, Error>>(1);
+    let (finished, mut done) = mpsc::channel::<Done>(1);
+    let reading = tokio::spawn(look::keep_looking(ledger.clone(), every, wanted, found));
+    let mut redraw = tokio::time::interval(DRAW_EVERY);
+    let ended = loop {
+        terminal.draw(model)?;
+        let demand = tokio::select! {
+            key = terminal.next_key() => match key? {
+                Some(key) => model.press(key, ledger.entropy()),
+                None => None,
+            },
+            Some(look) = looks.recv() => {
+                model.take(look);
+                None
+            }
+            Some(done) = done.recv() => {
+                model.is_done(done, ledger.entropy());
+                wants.send_modify(|_| {});
+                None
+            }
+            number = signals.next() => break Err(CliError::Interrupted(number)),
+            _ = redraw.tick() => None,
+        };
+        match demand {
+            Some(Demand::Quit) => break Ok(()),
+            Some(Demand::Do(order)) => {
+                tokio::spawn(give(ledger.clone(), actor.clone(), *order, finished.clone()));
+            }
+            Some(Demand::Look) => {
+                wants.send_replace(model.wanted());
+            }
+            None => {}
+        }
+    };
+    reading.abort();
+    ended
+}
+
+/// Does what was ordered, and says what became of it.
+async fn give(ledger: Ledger, actor: Actor, order: Order, finished: mpsc::Sender<Done>) {
+    // Without a reader the program is ending.
+    let _ = finished.send(order.give(&ledger, actor).await).await;
+}
+
+/// The age of something, seen now.
+fn now_of(look: &Look) -> tenure::core::time::Time {
+    look.snapshot.overview.at + Moment::now().since(look.began)
+}

@@ -1,0 +1,219 @@
+//! What may be done with a task, and the form of an action: what it will do, why, and for what can't be undone a word of consent.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use tenure::api::command::RandomSource;
+use tenure::core::task::Task;
+use tenure::core::time::Time;
+use tenure_view::offers::{Act, Fields, Offer, about_the_task, effects, may_waive, waiver};
+
+use super::act::Order;
+
+/// The word that consents.
+const CONSENT: &str = "yes";
+
+/// What lies over the screen.
+pub(super) enum Dialog {
+    Menu(Menu),
+    Form(Form),
+}
+
+/// The actions that the core would allow now.
+pub(super) struct Menu {
+    pub(super) task: Task,
+    pub(super) entries: Vec<(Act, String)>,
+    pub(super) at: usize,
+}
+
+/// The form of an action.
+pub(super) struct Form {
+    pub(super) act: Act,
+    pub(super) task: Task,
+    pub(super) effects: Vec<String>,
+    pub(super) inputs: Vec<Input>,
+    pub(super) at: usize,
+    pub(super) error: Option<String>,
+    /// Whether it was given, and its answer is waited for.
+    pub(super) is_sent: bool,
+    request: String,
+}
+
+/// A line to type.
+pub(super) struct Input {
+    pub(super) field: Field,
+    pub(super) label: String,
+    pub(super) text: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Field {
+    Reason,
+    Waive,
+    NewId,
+    LeavesNothing,
+    Consent,
+}
+
+/// What a key did to a dialog.
+pub(super) enum Pressed {
+    Stays,
+    Closes,
+    Becomes(Box<Dialog>),
+    Gives(Box<Order>),
+}
+
+impl Menu {
+    /// None where nothing is allowed.
+    pub(super) fn of(task: &Task, now: Time, random: &dyn RandomSource) -> Option<Menu> {
+        let named = |offer: Offer| (offer.act, offer.label.to_owned());
+        let mut entries: Vec<(Act, String)> =
+            about_the_task(task, now, random).into_iter().map(named).collect();
+        if may_waive(task, now, random) {
+            entries.extend(task.owed().map(|one| {
+                let offer = waiver(one);
+                (offer.act, format!("{} {}: {} {}", offer.label, one.seq, one.undo.kind, one.undo.target))
+            }));
+        }
+        (!entries.is_empty()).then(|| Menu { task: task.clone(), entries, at: 0 })
+    }
+
+    pub(super) fn press(&mut self, key: KeyEvent, now: Time, random: &dyn RandomSource) -> Pressed {
+        match key.code {
+            KeyCode::Esc | KeyCode::Char('q') | KeyCode::Left => return Pressed::Closes,
+            KeyCode::Up | KeyCode::Char('k') => self.at = self.at.saturating_sub(1),
+            KeyCode::Down | KeyCode::Char('j') => self.at = (self.at + 1).min(self.entries.len() - 1),
+            KeyCode::Enter => return self.chosen(self.at, now, random),
+            KeyCode::Char(digit) => {
+                if let Some(at) = digit.to_digit(10).and_then(|digit| (digit as usize).checked_sub(1)) {
+                    return self.chosen(at, now, random);
+                }
+            }
+            _ => {}
+        }
+        Pressed::Stays
+    }
+
+    fn chosen(&self, at: usize, now: Time, random: &dyn RandomSource) -> Pressed {
+        let form = self.entries.get(at).and_then(|(act, _)| Form::of(*act, &self.task, now, random));
+        form.map_or(Pressed::Stays, |form| Pressed::Becomes(Box::new(Dialog::Form(form))))
+    }
+}
+
+impl Form {
+    fn of(act: Act, task: &Task, now: Time, random: &dyn RandomSource) -> Option<Form> {
+        let effects = effects(act, task, now, random)?;
+        let input = |field, label: &str| Input { field, label: label.to_owned(), text: String::new() };
+        let owed = task.owed().count();
+        let mut inputs = Vec::new();
+        if act.takes_waivers() && owed > 0 {
+            let label = format!("Waive of {owed} owed (numbers such as 1,3, or all; empty: none)");
+            inputs.push(input(Field::Waive, &label));
+        }
+        if act == Act::Retry {
+            inputs.push(input(Field::NewId, "Id of the new task (empty: one is made)"));
+        }
+        if act == Act::Fail && task.compensations.is_empty() {
+            let label = "It registered nothing to undo. Does it leave nothing behind? Type yes";
+            inputs.push(input(Field::LeavesNothing, label));
+        }
+        inputs.push(input(Field::Reason, if act == Act::Note { "Note" } else { "Reason" }));
+        if act.is_final() {
+            inputs.push(input(Field::Consent, "Type yes to do it"));
+        }
+        let request = random.new_id();
+        let (task, error) = (task.clone(), None);
+        Some(Form { act, task, effects, inputs, at: 0, error, is_sent: false, request })
+    }
+
+    pub(super) fn press(&mut self, key: KeyEvent) -> Pressed {
+        if key.code == KeyCode::Esc {
+            return Pressed::Closes;
+        }
+        if self.is_sent {
+            return Pressed::Stays;
+        }
+        let last = self.inputs.len() - 1;
+        match key.code {
+            KeyCode::Enter if self.at < last => self.at += 1,
+            KeyCode::Enter => match self.order() {
+                Ok(order) => {
+                    (self.is_sent, self.error) = (true, None);
+                    return Pressed::Gives(Box::new(order));
+                }
+                Err((at, error)) => (self.at, self.error) = (at, Some(error)),
+            },
+            KeyCode::Tab | KeyCode::Down => self.at = (self.at + 1).min(last),
+            KeyCode::BackTab | KeyCode::Up => self.at = self.at.saturating_sub(1),
+            _ => type_into(&mut self.inputs[self.at].text, key),
+        }
+        Pressed::Stays
+    }
+
+    /// It was not done, so it can be changed and given again.
+    pub(super) fn was_not_done(&mut self, error: String, is_same_command: bool, random: &dyn RandomSource) {
+        (self.is_sent, self.error) = (false, Some(error));
+        if !is_same_command {
+            self.request = random.new_id();
+        }
+    }
+
+    /// The action as it was typed, or which line is wrong.
+    fn order(&self) -> Result<Order, (usize, String)> {
+        let mut fields = Fields::default();
+        let reason = self.inputs.iter().find(|input| input.field == Field::Reason);
+        fields.reason = reason.map(|input| input.text.trim().to_owned()).unwrap_or_default();
+        for (at, Input { field, text, .. }) in self.inputs.iter().enumerate() {
+            let text = text.trim();
+            let wrong = |words: &str| Err((at, words.to_owned()));
+            match field {
+                Field::Reason if text.is_empty() => return wrong("say why, in a few words"),
+                Field::Reason => {}
+                Field::Waive => match waived(&self.task, text) {
+                    Ok(seqs) => {
+                        fields.waive = seqs.into_iter().map(|seq| (seq, fields.reason.clone())).collect();
+                    }
+                    Err(words) => return wrong(&words),
+                },
+                Field::NewId => fields.id = (!text.is_empty()).then(|| text.to_owned()),
+                Field::LeavesNothing if text == CONSENT => fields.leaves_nothing = true,
+                Field::LeavesNothing => {
+                    return wrong("if something must be undone, quarantine it, or have it undone by hand");
+                }
+                Field::Consent if text == CONSENT => {}
+                Field::Consent => return wrong("nothing was done: type yes to do it, or press Esc"),
+            }
+        }
+        Ok(Order { act: self.act, task: self.task.clone(), fields, request: self.request.clone() })
+    }
+}
+
+/// The numbers of the compensations to waive.
+fn waived(task: &Task, text: &str) -> Result<Vec<u32>, String> {
+    let owed: Vec<u32> = task.owed().map(|one| one.seq.0).collect();
+    if text == "all" {
+        return Ok(owed);
+    }
+    let words = text.split([',', ' ']).filter(|word| !word.is_empty());
+    let number = |word: &str| {
+        let number = word.parse().ok().filter(|number| owed.contains(number));
+        let all = owed.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        number.ok_or_else(|| format!("{word} is not owed; owed are {all}"))
+    };
+    words.map(number).collect()
+}
+
+/// Types a key at the end of a text.
+pub(super) fn type_into(text: &mut String, key: KeyEvent) {
+    let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
+    match key.code {
+        KeyCode::Char('u') if is_control => text.clear(),
+        KeyCode::Char('w') if is_control => {
+            let end = text.trim_end().rfind(' ').map_or(0, |at| at + 1);
+            text.truncate(end);
+        }
+        KeyCode::Char(typed) if !is_control => text.push(typed),
+        KeyCode::Backspace => {
+            text.pop();
+        }
+        _ => {}
+    }
+}

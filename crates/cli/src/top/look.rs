@@ -1,0 +1,105 @@
+//! Reads the namespace again and again, and the task that is open.
+
+use std::time::Duration;
+
+use tenure::clock::Moment;
+use tenure::core::id::TaskId;
+use tenure::core::task::Task;
+use tenure::core::time::Span;
+use tenure::store::{Filter, Page, PageSize, Recorded};
+use tenure::{Error, Ledger};
+use tenure_view::{ReadSize, Snapshot};
+use tokio::sync::{mpsc, watch};
+
+/// What the lists have at most.
+const SIZE: ReadSize = ReadSize {
+    listed: PageSize { items: 200, bytes: 512 * 1024 },
+    in_flight: PageSize { items: 400, bytes: 1024 * 1024 },
+};
+/// How much of the history of an open task is read.
+pub(super) const EVENTS: PageSize = PageSize { items: 500, bytes: 256 * 1024 };
+/// It rests this many times as long as the last look took, so that it takes a fifth of a reader at most.
+const REST: u64 = 4;
+
+/// What should be read.
+#[derive(Clone, Default)]
+pub(super) struct Wanted {
+    /// Only tasks that this lets through.
+    pub(super) only: Filter,
+    /// The task that is open.
+    pub(super) task: Option<TaskId>,
+}
+
+/// What was read.
+pub(super) struct Look {
+    /// When reading began, as the store's time in the snapshot.
+    pub(super) began: Moment,
+    pub(super) snapshot: Snapshot,
+    /// The filter that was wanted.
+    pub(super) only: Filter,
+    /// What that lets through; none where it lets all through.
+    filtered: Option<Snapshot>,
+    /// The open task.
+    pub(super) open: Option<OpenTask>,
+}
+
+impl Look {
+    /// The lists that the filter leaves.
+    pub(super) fn listed(&self) -> &Snapshot {
+        self.filtered.as_ref().unwrap_or(&self.snapshot)
+    }
+}
+
+/// A task with its history.
+pub(super) struct OpenTask {
+    pub(super) id: TaskId,
+    /// None if there is no such task.
+    pub(super) found: Option<(Task, Page<Recorded>)>,
+}
+
+/// Looks until nobody takes a look any more. It looks at once when something else is wanted.
+pub(super) async fn keep_looking(
+    ledger: Ledger,
+    every: Span,
+    mut wanted: watch::Receiver<Wanted>,
+    found: mpsc::Sender<Result<Look, Error>>,
+) {
+    loop {
+        let now_wanted = wanted.borrow_and_update().clone();
+        let began = Moment::now();
+        let look = read(&ledger, now_wanted, began).await;
+        let took = Moment::now().since(began);
+        if found.send(look).await.is_err() {
+            return;
+        }
+        let rest = every.max(Span::from_micros(took.as_micros().saturating_mul(REST)));
+        let rested = tokio::time::sleep(Duration::from(rest));
+        tokio::select! {
+            () = rested => {}
+            changed = wanted.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+async fn read(ledger: &Ledger, wanted: Wanted, began: Moment) -> Result<Look, Error> {
+    let Wanted { only, task } = wanted;
+    let snapshot = Snapshot::read(ledger, &Filter::default(), SIZE).await?;
+    let filtered = match only == Filter::default() {
+        true => None,
+        false => Some(Snapshot::read(ledger, &only, SIZE).await?),
+    };
+    let open = match task {
+        Some(id) => Some(open_task(ledger, id).await?),
+        None => None,
+    };
+    Ok(Look { began, snapshot, only, filtered, open })
+}
+
+async fn open_task(ledger: &Ledger, id: TaskId) -> Result<OpenTask, Error> {
+    let task = ledger.store().task(ledger.namespace().clone(), id.clone()).await?;
+    let found = match task {
+        Some(task) => Some((task, ledger.history(id.as_str(), None, EVENTS).await?)),
+        None => None,
+    };
+    Ok(OpenTask { id, found })
+}

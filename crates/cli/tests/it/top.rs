@@ -1,0 +1,223 @@
+//! `tenure top` as its person sees it, at a terminal.
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::place::{Place, json, signal};
+use crate::screen::Screen;
+use crate::serving::Serving;
+use crate::waiting::until;
+
+const ENTER: &str = "\r";
+const ESCAPE: &str = "\x1b";
+const DOWN: &str = "\x1b[B";
+const SIZE: (u16, u16) = (40, 120);
+
+/// A store with something in every list.
+fn fleet() -> Place {
+    let place = Place::new();
+    place.done("task create --id flying --queue agents --label issue=168 --undo remove-worktree=/tmp/wt");
+    place.done("task acquire flying --owner w1 --ttl 10m");
+    place.done("task heartbeat flying --owner w1 --epoch 1 --ttl 10m --progress {\"percent\":40}");
+    place.done("task create --id dead --queue agents --undo close-pr=12 --ttl 1s");
+    place.done("task acquire dead --owner w2 --ttl 1s");
+    place.done("task create --id parked --queue builds --undo close-pr=13");
+    place.done("task acquire parked --owner w3 --ttl 60s");
+    place.done("task quarantine parked --owner w3 --epoch 1 --reason no-key");
+    place.done("task create --id nightly --queue nightly");
+    place.done("task acquire nightly --owner cron --ttl 60s");
+    place.done("task fail nightly --owner cron --epoch 1 --reason full --undo none=-");
+    place.done("task create --id waiting --queue lonely");
+    until("the lapse of a lease", || place.task("dead")["stale"] == Value::Bool(true));
+    place
+}
+
+fn top(place: &Place, words: &str) -> Screen {
+    Screen::of(place.command(&format!("top {words}")), SIZE)
+}
+
+#[test]
+fn the_first_picture_says_what_needs_a_person_and_what_goes_on() {
+    let place = fleet();
+    let screen = top(&place, "");
+    screen.shows(&[
+        "STALE",
+        "TRIAGE",
+        "IN FLIGHT",
+        "dead",
+        "lapsed",
+        "parked",
+        "nightly",
+        "flying",
+        "{\"percent\":40}",
+    ]);
+    let text = screen.text();
+    for words in [
+        "read-only",
+        "No recovery is running, and 1 stale task waits for it",
+        "1 task is parked for a person",
+        "2 (1 stale)",
+        "Stale 1  Triage 2  In flight 1  Queues 2",
+        "██████████ 9m",
+        "2 did not succeed",
+        "dead is running: the lease of w2 at epoch 1 lapsed",
+    ] {
+        assert!(text.contains(words), "{words}:\n{text}");
+    }
+}
+
+#[test]
+fn a_parked_task_is_found_its_undo_is_seen_and_it_is_retried() {
+    let place = fleet();
+    let mut screen = top(&place, "--write --as bob");
+    screen.shows(&["acting as bob", "> dead"]);
+    screen.press("/parked");
+    screen.press(ENTER);
+    screen.shows(&["> parked", "only parked"]);
+    screen.press(ENTER);
+    screen.shows(&["owed     close-pr 13", "no-key", "epoch 1 work w3"]);
+    screen.press("a");
+    screen.shows(&["what may be done now", "1  Retry as a new task"]);
+    screen.press("1");
+    screen.shows(&["first undoes 1 compensation", "Waive of 1 owed"]);
+    screen.press(&format!("7{ENTER}parked-again{ENTER}{ENTER}"));
+    screen.shows(&["say why, in a few words"]);
+    screen.press(&format!("the key is back{ENTER}"));
+    screen.shows(&["7 is not owed; owed are 1"]);
+    screen.press(&format!("\x7f{ENTER}{ENTER}{ENTER}"));
+    screen.shows(&["parked-again  ○ planned", "This is the new task."]);
+    let retried = place.task("parked-again");
+    assert_eq!((&retried["retry_of"], &retried["owed"]), (&json("\"parked\""), &json("1")));
+    let events = place.done("events --task parked -o json");
+    let last = json(events.lines().last().expect("an event"));
+    assert_eq!((&last["actor"], &last["data"]["reason"]), (&json("\"bob\""), &json("\"the key is back\"")));
+}
+
+#[test]
+fn what_cannot_be_undone_needs_a_word_of_consent() {
+    let place = fleet();
+    let mut screen = top(&place, "--write");
+    screen.shows(&["> dead"]);
+    screen.press("/flying");
+    screen.press(ENTER);
+    screen.shows(&["> flying"]);
+    screen.press("a");
+    screen.shows(&["Cancel", "Park for a person"]);
+    screen.press("1");
+    screen.shows(&["is told to stop with its next heartbeat", "Type yes to do it"]);
+    screen.press(&format!("not needed{ENTER}y{ENTER}"));
+    screen.shows(&["nothing was done: type yes to do it"]);
+    assert!(place.task("flying")["cancel"].is_null());
+    screen.press(&format!("es{ENTER}"));
+    screen.shows(&["flying: The cancel is recorded."]);
+    assert_eq!(place.task("flying")["cancel"]["reason"], "not needed");
+}
+
+#[test]
+fn without_write_nothing_can_be_done() {
+    let place = fleet();
+    let mut screen = top(&place, "");
+    screen.shows(&["> dead"]);
+    screen.press("a");
+    screen.shows(&["this only reads: start `tenure top --write` to act on tasks"]);
+}
+
+#[test]
+fn the_store_is_asked_for_what_the_filter_names_and_a_wrong_filter_is_named() {
+    let place = fleet();
+    let mut screen = top(&place, "");
+    screen.shows(&["> dead"]);
+    screen.press("/label:issue");
+    screen.press(ENTER);
+    screen.shows(&["label: expected label:KEY=VALUE"]);
+    screen.press(&format!("=168{ENTER}"));
+    screen.shows(&["> flying", "only label:issue=168", "none that the filter lets through"]);
+    screen.hides("nightly");
+    // What needs a person is not filtered.
+    screen.shows(&["1 task is parked for a person"]);
+    screen.press(ESCAPE);
+    screen.shows(&["nightly", "dead"]);
+}
+
+#[test]
+fn lists_are_chosen_sorted_and_the_cursor_stays_on_its_task() {
+    let place = fleet();
+    let mut screen = top(&place, "");
+    screen.shows(&["> dead"]);
+    screen.press("\t\t");
+    screen.shows(&["[Triage 2]", "> nightly"]);
+    screen.press(DOWN);
+    screen.shows(&["> parked"]);
+    screen.press("sss");
+    screen.shows(&["by attempts", "> parked"]);
+    place.done("task note parked --dismiss seen");
+    screen.shows(&["> nightly"]);
+    screen.press("\t\t");
+    screen.shows(&["[Queues 2]", "lonely", "nobody works on it"]);
+    screen.press("?");
+    screen.shows(&["Shift-Tab", "act on the task, with --write"]);
+    screen.press("x");
+    screen.hides("Shift-Tab");
+}
+
+#[test]
+fn what_happens_is_seen_soon() {
+    let place = fleet();
+    let screen = top(&place, "--every 200ms");
+    screen.shows(&["> dead"]);
+    place.done("task complete flying --owner w1 --epoch 1");
+    screen.shows(&["1 completed", "In flight 0"]);
+}
+
+#[test]
+fn the_terminal_is_given_back() {
+    let place = fleet();
+    for how in ["q", "\x03", "TERM"] {
+        let mut screen = top(&place, "");
+        screen.shows(&["> dead"]);
+        assert!(screen.is_taken());
+        match how {
+            "TERM" => signal(&screen.process, Signal::TERM),
+            keys => screen.press(keys),
+        }
+        let status = screen.ended();
+        until("the screen of before", || !screen.is_taken());
+        let expected = if how == "TERM" { 143 } else { 0 };
+        assert_eq!(status.code(), Some(expected), "{how:?}");
+    }
+}
+
+#[test]
+fn a_server_that_goes_away_leaves_the_picture_and_is_said_to_be_away() {
+    let place = fleet();
+    let mut serving = Serving::start(place.folder.path(), &["--no-recovery"]);
+    let mut command = place.command("top");
+    command.env("TENURE_STORE", format!("{}?patience=1s", serving.url));
+    let screen = Screen::of(command, SIZE);
+    screen.shows(&["> dead", "flying"]);
+    serving.process.kill().expect("it ends");
+    screen.shows(&["the store can't be read for", "> dead", "flying"]);
+}
+
+#[test]
+fn it_needs_a_terminal_and_sensible_options() {
+    let place = fleet();
+    let ended = place.run("top");
+    assert_eq!(ended.status, 2, "{}", ended.errors);
+    assert!(
+        ended.errors.contains("tenure top needs a terminal; for scripts use `tenure status -o json`"),
+        "{}",
+        ended.errors
+    );
+    let ended = place.run("top --every 1ms");
+    assert_eq!(
+        (ended.status, ended.errors.contains("--every must be from 200ms to 1h")),
+        (2, true),
+        "{}",
+        ended.errors
+    );
+    let mut small = Screen::of(place.command("top"), (8, 30));
+    small.shows(&["tenure top needs 40"]);
+    small.press("q");
+    assert_eq!(small.ended().code(), Some(0));
+}
