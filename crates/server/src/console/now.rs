@@ -36,6 +36,8 @@ struct Now {
     causes: Vec<CauseCount>,
     queues: Vec<QueueRow>,
     recovery: RecoverySeen,
+    /// Whether the person may run recovery by hand.
+    may_act: bool,
     warnings: Vec<String>,
     /// What to do first, where there is no task yet.
     first: Option<First>,
@@ -97,6 +99,7 @@ pub(crate) async fn page(asked: Asked) -> Answered {
     let layout = Layout::of(&asked, Place::Now, "Now", &namespace, asked.served.ledger.now().await?).await?;
     // As of the look: recovery, for one, was there then, and what it did since is not known.
     let mut page = Now::of(layout, &snapshot, snapshot.overview.at);
+    page.may_act = asked.may_act();
     let is_empty =
         snapshot.overview.ends.is_empty() && snapshot.overview.states.iter().all(|one| one.count == 0);
     page.first = is_empty.then(|| First {
@@ -141,6 +144,7 @@ impl Now {
             causes: causes(overview),
             queues: overview.queues.iter().map(|one| queue(one, now)).collect(),
             recovery: recovery(watchers, now),
+            may_act: false,
             warnings: overview.warnings.clone(),
             first: None,
         }
