@@ -1,14 +1,22 @@
 //! `tenure audit verify` and `tenure audit anchor`.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use tenure::Ledger;
 use tenure::api::audit::{AnchorAnswer, ReportAnswer};
-use tenure::audit::{Anchor, VerifyReport};
+use tenure::audit::{Anchor, VerifyProgress, VerifyReport};
+use tenure::clock::Moment;
+use tenure::core::time::Span;
+use tokio::time::timeout;
 
 use crate::context::Context;
 use crate::error::CliError;
 use crate::global::OutputFormat;
 use crate::tables::counted;
+
+/// How often a person who waits sees how far a verification has come.
+const SHOWN_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Subcommand)]
 pub(crate) enum AuditVerb {
@@ -46,13 +54,40 @@ impl Verify {
         let ledger = context.existing_ledger().await?;
         let report = match &self.task {
             Some(task) => ledger.verify_task(task, anchor.as_ref()).await?,
-            None => ledger.verify(anchor.as_ref()).await?,
+            None => verify(context, &ledger, anchor.as_ref()).await?,
         };
         // The exit status gives the verdict, even if nobody reads the output to its end.
         let verdict = if report.holds() { Ok(()) } else { Err(CliError::Told) };
         let shown = show(context, &report);
         verdict.and(shown)
     }
+}
+
+/// Verifies the whole store. A person who waits at a terminal sees how far it has come.
+async fn verify(
+    context: &mut Context<'_, '_>,
+    ledger: &Ledger,
+    anchor: Option<&Anchor>,
+) -> Result<VerifyReport, CliError> {
+    if !context.out.shows_passing_lines() || context.is_store_served()? {
+        return Ok(ledger.verify(anchor).await?);
+    }
+    let (progress, began) = (VerifyProgress::default(), Moment::now());
+    let mut verifying = std::pin::pin!(ledger.verify_watched(anchor, &progress));
+    let report = loop {
+        match timeout(SHOWN_EVERY, verifying.as_mut()).await {
+            Ok(report) => break report,
+            Err(_) => context.out.passing_line(&how_far(&progress, Moment::now().since(began))),
+        }
+    };
+    context.out.passing_line("");
+    Ok(report?)
+}
+
+fn how_far(progress: &VerifyProgress, took: Span) -> String {
+    let tasks = counted(progress.tasks(), "task");
+    let rate = progress.tasks().saturating_mul(1_000_000) / took.as_micros().max(1);
+    format!("verifying: {tasks}, {}; {rate} tasks a second", counted(progress.events(), "event"))
 }
 
 /// Warns that the history of a task is not what was recorded. The command continues and shows the task.
@@ -108,5 +143,16 @@ impl WriteAnchor {
             OutputFormat::Json => context.out.json(&AnchorAnswer { anchor }),
             OutputFormat::Table => context.out.bytes(anchor.to_string().as_bytes()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_sees_counts_and_a_rate() {
+        let nothing = how_far(&VerifyProgress::default(), Span::ZERO);
+        assert_eq!(nothing, "verifying: 0 tasks, 0 events; 0 tasks a second");
     }
 }

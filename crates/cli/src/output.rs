@@ -30,6 +30,8 @@ pub(crate) struct Output<'w> {
     /// The command of this run, such as `task create`.
     verb: String,
     has_request_id: bool,
+    /// How many characters of a passing line are on the terminal.
+    passing: usize,
 }
 
 type Written = Result<(), CliError>;
@@ -56,6 +58,7 @@ impl<'w> Output<'w> {
             said_namespace: String::new(),
             verb: String::new(),
             has_request_id: false,
+            passing: 0,
         }
     }
 
@@ -237,6 +240,25 @@ impl<'w> Output<'w> {
             // A note that can't be printed must not fail the command.
             let _ = writeln!(self.errors, "note: {}", escape_control(text));
         }
+    }
+
+    /// Whether a passing line is shown: to a person who waits at a terminal.
+    pub(crate) fn shows_passing_lines(&self) -> bool {
+        !self.quiet && self.error_screen != Screen::Plain
+    }
+
+    /// Shows a line on standard error that the next one replaces, if a person sees it there. An empty one erases it.
+    pub(crate) fn passing_line(&mut self, text: &str) {
+        if !self.shows_passing_lines() || (text.is_empty() && self.passing == 0) {
+            return;
+        }
+        let text = harmless_line(text);
+        let length = text.chars().count();
+        // Blanks do without what only some terminals understand.
+        let rest = " ".repeat(self.passing.saturating_sub(length));
+        let end = if length == 0 { "\r" } else { "" };
+        let _ = write!(self.errors, "\r{text}{rest}{end}").and_then(|()| self.errors.flush());
+        self.passing = length;
     }
 
     /// Says where a limited list continues: on standard error, since standard output has only tasks.
@@ -424,6 +446,23 @@ mod tests {
         assert_eq!(shown, "red \\u{1b}[31m bell \\u{7} back \\r up \\u{9b}A turned \\u{202e}txt.exe\nnext");
         assert!(!harmless_line(text).contains('\n'));
         assert_eq!(escape_control("häßlich 日本 – ok"), "häßlich 日本 – ok");
+    }
+
+    /// What stands on standard error after these lines.
+    fn passed(screen: Screen, lines: &[&str]) -> String {
+        let (mut out, mut errors) = (Vec::new(), Vec::new());
+        let mut output = Output::new(&mut out, &mut errors, (Screen::Plain, None), screen);
+        lines.iter().for_each(|line| output.passing_line(line));
+        assert!(out.is_empty());
+        String::from_utf8(errors).expect("a text")
+    }
+
+    #[test]
+    fn a_passing_line_is_replaced_and_erased_and_is_only_for_a_terminal() {
+        assert_eq!(passed(Screen::Terminal, &["10 tasks", "9 tasks", ""]), "\r10 tasks\r9 tasks \r       \r");
+        assert_eq!(passed(Screen::Coloured, &[""]), "", "there is nothing to erase");
+        assert_eq!(passed(Screen::Terminal, &["a\u{1b}b"]), "\ra\\u{1b}b");
+        assert_eq!(passed(Screen::Plain, &["10 tasks", ""]), "");
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod act;
 mod address;
 mod asked;
 mod assets;
+mod audit;
+mod audits;
 mod chart;
 mod form;
 mod layout;
@@ -14,6 +16,7 @@ mod live;
 mod now;
 mod owners;
 mod problem_page;
+mod recover;
 mod rows;
 mod sign_in;
 mod sign_ins;
@@ -31,6 +34,7 @@ use crate::access::Audience;
 use crate::description::{NoBody, described};
 use crate::route::{Method, Route};
 
+pub(crate) use audits::Audits;
 pub(crate) use now::page as now_page;
 pub(crate) use problem_page::{Visit, response as problem_page};
 pub(crate) use sign_ins::{SignIns, check_same_site};
@@ -89,6 +93,13 @@ fn table() -> Vec<Route> {
         page!(Get "/triage/act", Store(Operator), "The form for a group of tasks", triage::form, query GROUP),
         page!(Post "/triage/act", Store(Operator), "Acts on a group of tasks", triage::done, query GROUP),
         page!(Get "/owners", Store(Reader), "Who holds what", owners::page, query &[NAMESPACE]),
+        page!(Get "/audit", Store(Reader), "Whether the history holds", audit::page, query &[NAMESPACE]),
+        page!(Get "/audit/verify", Store(Reader), "The form to verify the history against an anchor", audit::form, query &[NAMESPACE]),
+        page!(Post "/audit/verify", Store(Reader), "Verifies the history", audit::verify, query &[NAMESPACE]),
+        page!(Post "/audit/stop", Store(Reader), "Stops a verification", audit::stop, query &[NAMESPACE]),
+        page!(Post "/audit/anchor", Store(Reader), "Makes an anchor of the history", audit::anchor, query &[NAMESPACE]),
+        page!(Get "/recover", Store(Operator), "What recovery would do now", recover::page, query &[NAMESPACE]),
+        page!(Post "/recover", Store(Operator), "Runs recovery once", recover::done, query &[NAMESPACE]),
         page!(Get "/search", Store(Reader), "Finds tasks by an id, a label or an owner", tasks::search, query &[NAMESPACE, ("q", "What to look for.")]),
         page!(Get "/tasks/{ns}/{id}", InNamespace(Reader), "A task", task::page, query &[("done", "What was just done.")]),
         page!(Get "/tasks/{ns}/{id}/act", InNamespace(Operator), "What an action will do", act::page, query ACT),

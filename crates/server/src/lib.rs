@@ -89,6 +89,7 @@ impl Server {
             documents,
             sign_ins: console::SignIns::default(),
             snapshots: console::Snapshots::default(),
+            audits: console::Audits::default(),
             strangers: Arc::new(tokio::sync::Semaphore::new(state::STRANGERS_MAX)),
         };
         Ok(Server { served: Arc::new(served) })

@@ -69,6 +69,8 @@ pub struct Limits {
     pub streams_max: usize,
     /// Sweeps of recovery on demand, at once: each undoes as many tasks at once as the loop does.
     pub sweeps_max: usize,
+    /// How long a page of the console waits for the sweep that it started. The sweep goes on after that.
+    pub sweep_wait_max: Duration,
     /// Concurrent large reads: fewer than the store's read connections.
     pub scans_max: usize,
     /// Concurrent reads of single tasks, whose size is not known before.
@@ -110,6 +112,8 @@ impl Default for Limits {
             waiting_max: 8_192,
             streams_max: 1_024,
             sweeps_max: 4,
+            // Proxies often give up after 30 or 60 s.
+            sweep_wait_max: Duration::from_secs(20),
             scans_max: 5,
             looks_max: 8,
             audits_max: 2,

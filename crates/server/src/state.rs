@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Audience, Caller, identify};
-use crate::console::{SignIns, Snapshots};
+use crate::console::{Audits, SignIns, Snapshots};
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::problem::Problem;
@@ -40,6 +40,8 @@ pub(crate) struct ServerState {
     pub(crate) sign_ins: SignIns,
     /// What the console's first page shows.
     pub(crate) snapshots: Snapshots,
+    /// The verifications and anchors that people asked for.
+    pub(crate) audits: Audits,
     /// How many callers that are not known may send something at once.
     pub(crate) strangers: Arc<Semaphore>,
 }

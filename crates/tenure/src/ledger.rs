@@ -44,7 +44,7 @@ use tenure_store::overview::{Holding, Overview};
 use tenure_store::watch::Watchers;
 use tenure_store::{Answer, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store};
 
-use crate::audit::{Anchor, VerifyReport};
+use crate::audit::{Anchor, VerifyProgress, VerifyReport};
 use crate::why::{Why, why_watched};
 
 pub use builder::{LedgerBuilder, url_without_secrets};
@@ -240,7 +240,16 @@ impl Ledger {
     /// Verifies every chain of the store, in all namespaces, and compares them with an anchor if one is
     /// given.
     pub async fn verify(&self, anchor: Option<&Anchor>) -> Result<VerifyReport, Error> {
-        crate::audit::verify(self.store.as_ref(), anchor, None).await
+        self.verify_watched(anchor, &VerifyProgress::default()).await
+    }
+
+    /// The same, and counts what is verified already, for somebody who waits.
+    pub async fn verify_watched(
+        &self,
+        anchor: Option<&Anchor>,
+        progress: &VerifyProgress,
+    ) -> Result<VerifyReport, Error> {
+        crate::audit::verify(self.store.as_ref(), anchor, None, progress).await
     }
 
     /// Verifies the chain of one task of this namespace, and compares it with its line of an anchor if one is
@@ -256,9 +265,19 @@ impl Ledger {
         Refusal::new(Code::NotFound, format!("there is no task {id} in the namespace {}", self.namespace))
     }
 
-    /// The same in this namespace alone.
+    /// Verifies every chain of this namespace. Of an anchor, also of one of the whole store, only the lines of this namespace are
+    /// compared.
     pub async fn verify_namespace(&self, anchor: Option<&Anchor>) -> Result<VerifyReport, Error> {
-        crate::audit::verify(self.store.as_ref(), anchor, Some(&self.namespace)).await
+        self.verify_namespace_watched(anchor, &VerifyProgress::default()).await
+    }
+
+    /// The same, and counts what is verified already, for somebody who waits.
+    pub async fn verify_namespace_watched(
+        &self,
+        anchor: Option<&Anchor>,
+        progress: &VerifyProgress,
+    ) -> Result<VerifyReport, Error> {
+        crate::audit::verify(self.store.as_ref(), anchor, Some(&self.namespace), progress).await
     }
 
     /// An anchor of the store, to keep elsewhere. With it, a later [`Ledger::verify`] finds what was cut off

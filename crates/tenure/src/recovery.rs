@@ -32,7 +32,7 @@ mod undo;
 
 use std::sync::Arc;
 
-use tenure_core::id::Owner;
+use tenure_core::id::{Kind, Owner};
 use tenure_core::policy::Ttl;
 use tenure_core::refusal::Refusal;
 use tenure_core::time::Span;
@@ -78,6 +78,11 @@ impl Recovery {
     /// The current options.
     pub fn current_options(&self) -> &RecoveryOptions {
         &self.0.options
+    }
+
+    /// The kinds of undo that it has a handler for, by name.
+    pub fn handled_kinds(&self) -> Vec<&Kind> {
+        self.0.handlers.kinds()
     }
 
     /// Calls a function for each handled task, as soon as it is handled.

@@ -26,6 +26,7 @@ use tenure::store::{BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSi
 use tenure::{Error, Ledger};
 use tenure_server::{Options, Server};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::waiting::until_asked;
 
@@ -221,13 +222,18 @@ pub struct CountedStore {
     claims: AtomicUsize,
     waits: AtomicUsize,
     token_looks: AtomicUsize,
+    audits: AtomicUsize,
+    /// Whether audits may read.
+    may_audit: watch::Sender<bool>,
 }
 
 impl CountedStore {
     /// In front of that store.
     pub fn over(inner: Arc<dyn Store>) -> Arc<CountedStore> {
         let none = || AtomicUsize::new(0);
-        Arc::new(CountedStore { inner, claims: none(), waits: none(), token_looks: none() })
+        let (claims, waits, token_looks, audits) = (none(), none(), none(), none());
+        let may_audit = watch::Sender::new(true);
+        Arc::new(CountedStore { inner, claims, waits, token_looks, audits, may_audit })
     }
 
     /// How many claims have come to it.
@@ -243,6 +249,23 @@ impl CountedStore {
     /// How often it was asked for its tokens.
     pub fn token_looks(&self) -> usize {
         self.token_looks.load(Ordering::SeqCst)
+    }
+}
+
+impl CountedStore {
+    /// How many pages of histories were asked for, whether they were read or not.
+    pub fn audits(&self) -> usize {
+        self.audits.load(Ordering::SeqCst)
+    }
+
+    /// From now on audits wait before they read, until they are let go.
+    pub fn holds_audits(&self) {
+        self.may_audit.send_replace(false);
+    }
+
+    /// Lets audits read.
+    pub fn lets_audits_go(&self) {
+        self.may_audit.send_replace(true);
     }
 }
 
@@ -311,7 +334,12 @@ impl Store for CountedStore {
         after: Option<Cursor>,
         size: PageSize,
     ) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
-        self.inner.chains(after, size)
+        self.audits.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            let mut may_audit = self.may_audit.subscribe();
+            may_audit.wait_for(|may| *may).await.expect("the sender is a part of this");
+            self.inner.chains(after, size).await
+        })
     }
 
     fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {

@@ -17,6 +17,9 @@ PAGES = {
     "triage": "/triage",
     "tasks": "/tasks",
     "owners": "/owners",
+    "audit": "/audit",
+    "audit-verify": "/audit/verify",
+    "recover": "/recover",
     "task": "/tasks/default/parked",
     "act": "/tasks/default/parked/act?verb=retry",
     "group": "/triage/act?state=quarantined&cause=by_holder&kind=task",
@@ -134,6 +137,42 @@ def test_a_task_is_found_and_parked_with_the_keyboard_alone(server: Server, open
     page.keyboard.press("Enter")
     expect(page.get_by_role("status").filter(has_text="The task is parked.")).to_be_visible()
     expect(page.locator(".title .state")).to_contain_text("quarantined")
+
+
+def test_a_verification_shows_its_verdict_by_itself(server: Server, open_page: Opener, picture: Picture) -> None:
+    fill(server)
+    page = open_page("/audit")
+    expect(page.locator("[data-live=audit-verdict]")).to_contain_text("has verified nothing")
+    page.get_by_role("button", name="Verify now").click()
+    # The page that follows may come before the verdict; nothing but the stream tells it.
+    expect(page.locator("[data-live=audit-verdict]")).to_contain_text("The history holds.")
+    page.locator("header .brand").hover()
+    expect(page.locator("[data-live=audit-running]")).to_be_empty()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Make an anchor").click()
+    text = download.value.path().read_text()
+    assert text.startswith("tenure-anchor 1\n"), text
+    assert download.value.suggested_filename.startswith("anchor-default-")
+    expect(page.locator("[data-live=audit-anchor]")).to_contain_text(text.split("root ")[1].split("\n")[0])
+    page.get_by_role("link", name="Verify against an anchor").click()
+    page.get_by_label("Anchor").fill(text.replace("default", "here and there", 1))
+    page.get_by_role("button", name="Verify", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("line 4 must be")
+    page.get_by_label("Anchor").fill(text)
+    page.get_by_role("button", name="Verify", exact=True).click()
+    expect(page.locator("[data-live=audit-verdict]")).to_contain_text("against an anchor")
+    picture(page, "verified")
+
+
+def test_recovery_by_hand_says_what_it_can_undo(server: Server, open_page: Opener) -> None:
+    fill(server)
+    page = open_page("/")
+    page.get_by_role("link", name="Recover now").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Recover now")
+    expect(page.locator("main")).to_contain_text("handlers for: close-pr")
+    # The lease of a task that is held has lapsed; recovery leaves it.
+    expect(page.locator("main")).to_contain_text("There is nothing to recover now.")
+    expect(page.get_by_role("button", name="Recover now")).to_have_count(0)
 
 
 ACTS: dict[str, tuple[str, str]] = {

@@ -27,6 +27,7 @@ pub(super) enum Place {
     Triage,
     Tasks,
     Owners,
+    Audit,
     /// A page that none of them leads to.
     Elsewhere,
 }

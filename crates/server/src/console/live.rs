@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::request::Parts;
-use tenure::core::id::TaskId;
+use tenure::core::id::{Namespace, TaskId};
 use tenure::store::{Cursor, EventFilter, PageSize};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -19,21 +19,35 @@ use crate::state::ServerState;
 
 /// The pause after each word: a page that changes more often is not calmer to read.
 const APART: Duration = Duration::from_millis(500);
+const CHANGED: &[u8] = b"event: changed\ndata: \n\n";
 
 /// `GET /live`.
 pub(super) async fn stream(asked: Asked) -> Answered {
     let (permit, namespace) = (asked.quota.stream()?, asked.shown_namespace()?);
     let task = asked.query.one("task")?.map(TaskId::new).transpose()?;
+    // The page of a task says nothing about verifications.
+    let audited = task.is_none().then(|| namespace.clone());
     let filter = EventFilter::default().with(|filter| {
         filter.namespace = Some(namespace);
         filter.task = task;
     });
     let after = asked.served.ledger.newest().await?;
+    let audits_seen = audited.as_ref().map_or(0, |namespace| asked.served.audits.version(namespace));
     let (lines, reader) = mpsc::channel(1);
     let (served, head, quota) = (asked.served, asked.head, asked.quota);
-    let watch = Watch { served, head, quota, filter, after, lines, _permit: permit };
+    let watch = Watch { served, head, quota, filter, after, audited, audits_seen, lines, _permit: permit };
     tokio::spawn(watch.run());
     Ok(event_stream(reader))
+}
+
+/// What ended a wait.
+enum Woken {
+    /// There may be events.
+    ByEvents,
+    /// A verification has come further; this is its version now.
+    ByAudit(u64),
+    /// The time is over.
+    ByNothing,
 }
 
 struct Watch {
@@ -42,6 +56,10 @@ struct Watch {
     quota: Arc<TokenQuota>,
     filter: EventFilter,
     after: Cursor,
+    /// The namespace whose verifications the page shows.
+    audited: Option<Namespace>,
+    /// Their version when the page was last told of them.
+    audits_seen: u64,
     lines: mpsc::Sender<Bytes>,
     _permit: Taken,
 }
@@ -64,13 +82,27 @@ impl Watch {
         let one = PageSize { items: 1, bytes: 0 };
         loop {
             let wait = self.served.options.limits.token_check_every;
-            let more = timeout(wait, store.more_events(Some(self.after.clone()))).await;
-            self.served.caller(Audience::Person, &self.head).await.ok()?;
-            let Ok(more) = more else {
-                self.lines.send(Bytes::from_static(b": still here\n\n")).await.ok()?;
-                continue;
+            let woken = tokio::select! {
+                more = timeout(wait, store.more_events(Some(self.after.clone()))) => match more {
+                    Ok(more) => more.map(|()| Woken::ByEvents).ok()?,
+                    Err(_) => Woken::ByNothing,
+                },
+                version = self.until_audited() => Woken::ByAudit(version),
             };
-            more.ok()?;
+            self.served.caller(Audience::Person, &self.head).await.ok()?;
+            match woken {
+                Woken::ByEvents => {}
+                Woken::ByAudit(version) => {
+                    self.audits_seen = version;
+                    self.lines.send(Bytes::from_static(CHANGED)).await.ok()?;
+                    tokio::time::sleep(APART).await;
+                    continue;
+                }
+                Woken::ByNothing => {
+                    self.lines.send(Bytes::from_static(b": still here\n\n")).await.ok()?;
+                    continue;
+                }
+            }
             // What happens while this rests is told with it.
             let newest = store.newest().await.ok()?;
             let permit = self.quota.scan().await.ok()?;
@@ -78,9 +110,17 @@ impl Watch {
             drop(permit);
             self.after = newest;
             if !events.items.is_empty() || !events.unreadable.is_empty() {
-                self.lines.send(Bytes::from_static(b"event: changed\ndata: \n\n")).await.ok()?;
+                self.lines.send(Bytes::from_static(CHANGED)).await.ok()?;
             }
             tokio::time::sleep(APART).await;
+        }
+    }
+
+    /// Waits until the page must be told of a verification, and returns the version.
+    async fn until_audited(&self) -> u64 {
+        match &self.audited {
+            Some(namespace) => self.served.audits.until_changed(namespace, self.audits_seen).await,
+            None => std::future::pending().await,
         }
     }
 }

@@ -37,6 +37,8 @@ struct Now {
     causes: Vec<CauseCount>,
     queues: Vec<QueueRow>,
     recovery: RecoverySeen,
+    /// Whether the person may run recovery by hand.
+    may_act: bool,
     warnings: Vec<String>,
     /// What to do first, where there is no task yet.
     first: Option<First>,
@@ -91,6 +93,7 @@ pub(crate) async fn page(asked: Asked) -> Answered {
     let layout = Layout::of(&asked, Place::Now, "Now", &namespace, asked.served.ledger.now().await?).await?;
     // As of the look: recovery, for one, was there then, and what it did since is not known.
     let mut page = Now::of(layout, &snapshot, snapshot.overview.at);
+    page.may_act = asked.may_act();
     page.first = snapshot.is_empty().then(|| First {
         store: asked.served.options.store.clone(),
         here: here(&asked.head),
@@ -129,6 +132,7 @@ impl Now {
             causes: causes(overview),
             queues: overview.queues.iter().map(|one| queue(one, now)).collect(),
             recovery: recovery(watchers, now),
+            may_act: false,
             warnings: overview.warnings.clone(),
             first: None,
         }

@@ -8,7 +8,7 @@ use tenure::core::time::Time;
 use tenure::instant::rough;
 use tenure::store::size::{event_bytes, task_bytes};
 use tenure::store::{Page, PageSize, Recorded};
-use tenure::why::why_watched;
+use tenure::why::{Step, why_watched};
 use tenure_view::history::{Attempt, TimelineItem, attempts, timeline};
 use tenure_view::offers::{Act, Offer, about_the_task, may_waive, waiver};
 use tenure_view::words::{Instant, Left, StateMark, state_mark};
@@ -34,6 +34,8 @@ struct TaskPage {
     namespace: String,
     state: StateMark,
     is_stale: bool,
+    /// Whether recovery may be run by hand for it.
+    may_recover: bool,
     why: String,
     /// What was just done.
     done: Option<&'static str>,
@@ -94,9 +96,12 @@ pub(super) async fn page(asked: Asked) -> Answered {
     drop(permit);
     asked.memory.for_answer(task_bytes(&task) + events.items.iter().map(event_bytes).sum::<usize>()).await?;
     let layout = Layout::of(&asked, Place::Elsewhere, task.id.as_str(), &task.namespace, now).await?;
-    let why = why_watched(&task, now, &watchers).words;
+    let why = why_watched(&task, now, &watchers);
+    // A task whose policy is to hold is stale, too, but recovery leaves it.
+    let is_recovered_next = task.is_stale(now) && why.next.is_some_and(|next| next.what == Step::Reclaim);
     let done = asked.query.one("done")?.and_then(Act::done);
-    let page = TaskPage::of(&asked, layout, &task, (why, done), &events, now);
+    let mut page = TaskPage::of(&asked, layout, &task, (why.words, done), &events, now);
+    page.may_recover = asked.may_act() && is_recovered_next;
     Ok(respond(StatusCode::OK, &page))
 }
 
@@ -125,6 +130,7 @@ impl TaskPage {
             namespace: task.namespace.to_string(),
             state: state_mark(task.state()),
             is_stale: task.is_stale(now),
+            may_recover: false,
             why,
             done,
             offers,

@@ -4,16 +4,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::StatusCode;
 use serde::Deserialize;
+use tenure::Error;
 use tenure::access::NamespaceScope;
 use tenure::api::list::Watch;
 use tenure::api::overview::{Presence, WatchersAnswer};
 use tenure::api::recovery::Recovered;
+use tenure::core::id::Namespace;
 use tenure::core::refusal::Refusal;
-use tenure::recovery::RecoveredTask;
+use tenure::recovery::{RecoveredTask, Recovery, RecoveryReport};
+use tenure::stop::StopSignal;
+use tokio::task::JoinHandle;
 
 use crate::body::parse;
 use crate::problem::Problem;
+use crate::quotas::Taken;
 use crate::route::{Answered, Asked, json};
+use crate::state::ServerState;
 
 /// An empty body. Fields are refused, because a caller that sends some would expect an effect.
 #[derive(Deserialize)]
@@ -25,16 +31,7 @@ struct Nothing {}
 /// leases of undos in progress are released; a server that stops answers with what was done until then.
 pub(crate) async fn sweep(asked: Asked) -> Answered {
     let Nothing {} = parse(&asked.body.text)?;
-    let recovery = &asked.served.recovery;
-    let usual = recovery.current_options().clone();
-    // At a stop, its answer must still be sent within the grace.
-    let grace = usual.grace / 2;
-    let namespace = asked.namespace()?.clone();
-    let settings = usual.with(|options| {
-        options.namespace = Some(namespace);
-        options.grace = grace;
-    });
-    let recovery = recovery.clone().options(settings);
+    let recovery = recovery_of(&asked.served, asked.namespace()?);
     let permit = asked.quota.sweep()?;
     if asked.query.flag("plan")? {
         let planned = Some(recovery.plan().await?);
@@ -46,17 +43,41 @@ pub(crate) async fn sweep(asked: Asked) -> Answered {
         told.lock().unwrap_or_else(PoisonError::into_inner).push(one.clone());
     });
     let stop = asked.served.stopping.child();
-    // A task of its own, so that it also ends gracefully if the caller goes away.
     let _caller_is_there = stop.clone().stop_on_drop();
-    let sweeping = asked.served.sweeping.spawn(async move {
+    let swept = start_sweep(&asked.served, recovery, permit, stop).await;
+    let report = swept.map_err(|_| sweep_broke_off())??;
+    let tasks = std::mem::take(&mut *tasks.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(json(StatusCode::OK, &Recovered { report: Some((&report).into()), tasks: Some(tasks), planned: None }))
+}
+
+/// Recovery of one namespace, with the handlers of this server.
+pub(crate) fn recovery_of(served: &ServerState, namespace: &Namespace) -> Recovery {
+    let usual = served.recovery.current_options().clone();
+    // At a stop, its answer must still be sent within the grace.
+    let grace = usual.grace / 2;
+    served.recovery.clone().options(usual.with(|options| {
+        options.namespace = Some(namespace.clone());
+        options.grace = grace;
+    }))
+}
+
+/// Starts a sweep. It is a task of its own, so that it also ends gracefully if the caller goes away; it keeps the permit until then.
+pub(crate) fn start_sweep(
+    served: &ServerState,
+    recovery: Recovery,
+    permit: Taken,
+    stop: StopSignal,
+) -> JoinHandle<Result<RecoveryReport, Error>> {
+    served.sweeping.spawn(async move {
         let report = recovery.once_until(stop).await;
         drop(permit);
         report
-    });
-    let swept = sweeping.await;
-    let report = swept.map_err(|_| Problem::broken("recovery ended early; see the server's log"))??;
-    let tasks = std::mem::take(&mut *tasks.lock().unwrap_or_else(PoisonError::into_inner));
-    Ok(json(StatusCode::OK, &Recovered { report: Some((&report).into()), tasks: Some(tasks), planned: None }))
+    })
+}
+
+/// A sweep that ended without a report.
+pub(crate) fn sweep_broke_off() -> Problem {
+    Problem::broken("recovery ended early; see the server's log")
 }
 
 /// `GET …/recovery`: the running recovery processes of the namespace, and what they handle.

@@ -1,7 +1,9 @@
 //! The console: what its pages say, who may act, and that nothing is done twice, by others, or for another site.
 
 mod acts;
+mod audit;
 mod pages;
+mod recover;
 mod sign_in;
 
 use std::sync::Arc;
