@@ -14,7 +14,7 @@ const PACKAGES: &[&str] =
 
 /// The names under which Chromium is installed, and the variable that names another one.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-const VARIABLE: &str = "TENURE_CHROMIUM";
+pub(crate) const VARIABLE: &str = "TENURE_CHROMIUM";
 
 /// Builds the program, and runs the tests. Without Chromium they are not run, which is said and counted.
 pub(crate) fn test(root: &Path) -> Result<Tally> {
@@ -36,7 +36,7 @@ pub(crate) fn test(root: &Path) -> Result<Tally> {
 }
 
 /// Where it is. Where it is not, it is installed by apt-get, as root.
-fn chromium(root: &Path) -> Result<Option<PathBuf>> {
+pub(crate) fn chromium(root: &Path) -> Result<Option<PathBuf>> {
     if let Some(named) = std::env::var_os(VARIABLE) {
         return Ok(Some(named.into()));
     }

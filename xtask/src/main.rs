@@ -16,6 +16,7 @@ mod lifecycle_doc;
 mod lint;
 mod nextest;
 mod parts;
+mod pictures;
 mod postgres;
 mod promtool;
 mod python;
@@ -71,6 +72,7 @@ Usage: cargo xtask <command>
   python             Test the Python package as its users have it: its wheel in an empty environment. A part of `test`.
   browser            Test the console in Chromium, which is installed if it is missing and this is root. Pictures of the pages are in
                      target/tmp/console. A part of `test`.
+  pictures           Take the pictures of the console in docs/pictures again, of `tenure demo --serve`, in Chromium.
   guards             List each guard of the table, and what turns red when it is deleted.
   bench [--quick] [ARGS]
                      Compare Tenure with the bare engines and with other programs, in turns, in about an hour; with
@@ -134,6 +136,7 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
         ["wheel"] => wheel::run(&root),
         ["python"] => run::alone(&root, python_package::test),
         ["browser"] => run::alone(&root, browser::test),
+        ["pictures"] => pictures::take(&root),
         ["guards"] => {
             let tests = ["test", "--workspace", "--test", "it", "guards::", "--", "--nocapture"];
             cargo(&root, &tests)

@@ -84,6 +84,11 @@ impl<'a, 'w> Context<'a, 'w> {
         Ok((ledger, url))
     }
 
+    /// Whether a store is given on the command line, and not only by a variable or a file.
+    pub(crate) fn has_store_option(&self) -> bool {
+        self.global.store.is_some()
+    }
+
     /// Whether the store is reached through servers.
     pub(crate) fn is_store_served(&self) -> Result<bool, CliError> {
         Ok(is_served(&self.store_of(&self.settings()?)?))

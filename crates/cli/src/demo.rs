@@ -1,10 +1,12 @@
-//! `tenure demo`: three workers, one of which is killed, on a temporary store.
+//! `tenure demo`: three workers, one of which is killed, on a temporary store. With `--serve` it is a fleet of made-up agents
+//! (`fleet`), to look at for as long as one likes.
 //!
 //! Workers, recovery and every step are commands of this binary in their own processes, as a reader could type them.
 //! After each step the store and the files are checked; if something did not happen, the demo says so and exits with
 //! status 1. `stage` manages the directory and the processes, `play` has the steps, `seen` answers questions about the
 //! history so far, and `teller` prints.
 
+mod fleet;
 mod play;
 mod seen;
 mod stage;
@@ -17,18 +19,40 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::signals::Signals;
 
+use fleet::FleetOptions;
 use stage::Stage;
 
 /// Show how a killed worker's task is undone and redone
 ///
 /// Use it first. It runs three workers and recovery on a temporary store, kills one worker with kill -9, and prints each
 /// event as it is recorded. It takes about 20 seconds. The exit status is 0 only if every step happened as described.
+///
+/// With --serve it shows the console and `tenure top` instead: a server, and a fleet of made-up agents that work, fail and
+/// are recovered, until Ctrl-C.
 #[derive(Args)]
-#[command(after_help = "Example:\n  tenure demo")]
-pub(crate) struct Demo {}
+#[command(after_help = "Example:\n  tenure demo\n  tenure demo --serve")]
+pub(crate) struct Demo {
+    /// Run a server and a fleet of made-up agents, to look at in a browser, until Ctrl-C
+    #[arg(long)]
+    serve: bool,
+    #[command(flatten)]
+    fleet: FleetOptions,
+}
 
 impl Demo {
+    /// Whether it runs a server.
+    pub(crate) fn serves(&self) -> bool {
+        self.serve
+    }
+
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
+        match self.serve {
+            true => fleet::run(&self.fleet, context).await,
+            false => Demo::play(context).await,
+        }
+    }
+
+    async fn play(context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let mut signals = Signals::that_end()?;
         let mut stage = Stage::set(context).await?;
         let played = tokio::select! {

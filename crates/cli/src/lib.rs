@@ -90,9 +90,14 @@ fn verb_of(matches: &clap::ArgMatches) -> String {
     subcommands.map(|(name, _)| name).collect::<Vec<_>>().join(" ")
 }
 
+/// Whether the command runs a server.
+fn serves(verb: &Verb) -> bool {
+    matches!(verb, Verb::Serve(_)) || matches!(verb, Verb::Demo(demo) if demo.serves())
+}
+
 fn run_verb<'w>(arguments: Arguments, around: Environment<'w>, out: &mut Output<'w>) -> Result<(), CliError> {
     // A server handles many requests in parallel; every other command does one thing at a time.
-    let mut runtime = if let Verb::Serve(_) = &arguments.verb {
+    let mut runtime = if serves(&arguments.verb) {
         tokio::runtime::Builder::new_multi_thread()
     } else {
         tokio::runtime::Builder::new_current_thread()

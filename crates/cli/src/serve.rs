@@ -6,9 +6,11 @@ mod service_manager;
 mod settings;
 mod tls;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use rustls::ServerConfig;
 use serde::Serialize;
 use tenure::access::Token;
 use tenure::core::id::Namespace;
@@ -17,16 +19,19 @@ use tenure::ledger::url_without_secrets;
 use tenure::recovery::{Recovery, RecoveryOptions, RecoveryReport};
 use tenure::stop::StopSignal;
 use tenure::{Error, Ledger};
-use tenure_server::{Limits, Options, Server};
+use tenure_server::{Exposure, Limits, Options, Server};
 use tokio::task::JoinHandle;
 
+use crate::config::Config;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::global::OutputFormat;
 use crate::handlers;
-use crate::output::quoted;
+use crate::io::Variables;
+use crate::logs::TraceFlush;
+use crate::output::{Output, quoted};
 use crate::signals::Signals;
-use crate::store::is_served;
+use crate::store::{StoreSelection, is_served};
 use listening::BoundListener;
 use service_manager::ServiceManager;
 use settings::{Said, ServeOptions};
@@ -65,32 +70,104 @@ impl Serve {
         if self.check {
             return check::run(context, &settings, &store, &handlers).await;
         }
-        let _listening = settings.logs.listen()?;
+        let logs = settings.logs.listen()?;
         check::is_writable(&store)?;
         let ledger = context.ledger().await?;
+        let scope = RecoveryScope { handlers, namespace: None };
+        let (server, tokens) = ReadyServer::new((settings, logs), ledger, &store, scope).await?;
+        tell(context, &server.listening, &server.settings, (&store, &tokens))?;
+        let mut signals = Signals::that_end()?;
+        let told = async |signals: &mut Signals| {
+            signals.next().await;
+            Ok(())
+        };
+        server.run(context.out, &mut signals, told).await
+    }
+}
+
+/// What the recovery of a server handles.
+struct RecoveryScope {
+    handlers: Handlers,
+    /// None: the tasks of all namespaces.
+    namespace: Option<Namespace>,
+}
+
+/// A server that has its socket, and accepts no connections yet.
+pub(crate) struct ReadyServer {
+    server: Server,
+    listening: BoundListener,
+    tls: Option<Arc<ServerConfig>>,
+    settings: ServeOptions,
+    _logs: TraceFlush,
+}
+
+impl ReadyServer {
+    /// A server for this machine alone, with the default of every other setting. Its recovery handles the ledger's namespace,
+    /// and waits that long for other recovery processes.
+    pub(crate) async fn on_loopback(
+        listen: &str,
+        handler_wait: &str,
+        (ledger, store): (Ledger, &str),
+        handlers: Handlers,
+    ) -> Result<ReadyServer, CliError> {
+        let said = Said::for_this_machine(listen, handler_wait);
+        // Variables and files say how the reader's own server runs.
+        let none = StoreSelection { store: None, said_namespace: None, config: Config::default() };
+        let settings = ServeOptions::of(&said, &none, &Variables::new())?;
+        if settings.exposure() == Exposure::Network {
+            return Err(CliError::Usage(format!(
+                "listen: {listen} can be reached from other machines; pass a loopback address, such as 127.0.0.1:7117"
+            )));
+        }
+        let logs = settings.logs.listen()?;
+        let scope = RecoveryScope { handlers, namespace: Some(ledger.namespace().clone()) };
+        Ok(ReadyServer::new((settings, logs), ledger, store, scope).await?.0)
+    }
+
+    /// Opens the socket. Returns the tokens of the store, too.
+    async fn new(
+        (settings, logs): (ServeOptions, TraceFlush),
+        ledger: Ledger,
+        store: &str,
+        scope: RecoveryScope,
+    ) -> Result<(ReadyServer, Vec<Token>), CliError> {
         let listening = BoundListener::on(&settings).await?;
         let tokens = ledger.tokens().await?;
         settings.may_listen(listening.exposure, &tokens)?;
         let tls = settings.tls.config()?;
-        let options = options(&settings, &listening, url_without_secrets(&store), ledger.namespace().clone());
-        let server = Server::new(ledger, recovery(&settings, &handlers), options)
+        let options = options(&settings, &listening, url_without_secrets(store), ledger.namespace().clone());
+        let server = Server::new(ledger, recovery(&settings, scope), options)
             .map_err(|error| CliError::Failed(format!("can't start threads: {error}")))?;
+        Ok((ReadyServer { server, listening, tls, settings, _logs: logs }, tokens))
+    }
+
+    /// Its URL.
+    pub(crate) fn url(&self) -> &str {
+        &self.listening.url
+    }
+
+    /// Serves until `until` returns, then stops gracefully. A signal during that stops it at once.
+    pub(crate) async fn run(
+        self,
+        out: &mut Output<'_>,
+        signals: &mut Signals,
+        until: impl AsyncFnOnce(&mut Signals) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        let ReadyServer { server, listening, tls, settings, _logs } = self;
         let stop = StopSignal::new();
         let looking_after = settings.recovery.then(|| {
             let (recovery, stop) = (server.recovery(), stop.clone());
             tokio::spawn(async move { recovery.watch(stop).await })
         });
-        tell(context, &listening, &settings, (&store, &tokens))?;
         let manager = ServiceManager::of_this_process();
         manager.ready(&format!("serving {}", listening.url));
         let watched = tokio::spawn(manager.clone().watch());
-        let mut signals = Signals::that_end()?;
         let mut serving = std::pin::pin!(server.run(listening.listener, tls, stop.clone()));
-        let ended = tokio::select! {
-            ended = &mut serving => ended,
-            _ = signals.next() => {
+        let (ended, told) = tokio::select! {
+            ended = &mut serving => (ended, Ok(())),
+            told = until(signals) => {
                 manager.stopping();
-                context.out.note("stopping: requests and undos in progress may finish; a second signal stops at once");
+                out.note("stopping: requests and undos in progress may finish; a second signal stops at once");
                 stop.stop();
                 // At the same time: requests and undos have the same grace, which begins now.
                 let in_order = async {
@@ -101,17 +178,19 @@ impl Serve {
                     let _ = tokio::time::timeout(HANDED_BACK_WITHIN, server.swept()).await;
                     ended
                 };
-                tokio::select! {
+                let ended = tokio::select! {
                     ended = in_order => ended,
                     _ = signals.next() => {
-                        context.out.note("second signal: stopping at once");
+                        out.note("second signal: stopping at once");
                         Ok(())
                     }
-                }
+                };
+                (ended, told)
             }
         };
         watched.abort();
-        ended.map_err(|error| CliError::Failed(format!("can't accept connections: {error}")))
+        ended.map_err(|error| CliError::Failed(format!("can't accept connections: {error}")))?;
+        told
     }
 }
 
@@ -159,13 +238,14 @@ fn options(
 }
 
 /// Builds recovery from the settings.
-fn recovery(settings: &ServeOptions, handlers: &Handlers) -> impl FnOnce(Ledger) -> Recovery {
+fn recovery(settings: &ServeOptions, scope: RecoveryScope) -> impl FnOnce(Ledger) -> Recovery {
+    let RecoveryScope { handlers, namespace } = scope;
     let settings = RecoveryOptions::default().with(|options| {
         options.at_once = settings.undo_concurrency;
         options.handler_wait = settings.handler_wait;
         options.grace = settings.grace;
+        options.namespace = namespace;
     });
-    let handlers = handlers.clone();
     move |ledger| Recovery::new(ledger).options(settings).handlers(handlers)
 }
 

@@ -287,13 +287,8 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
             // A process that the kernel blocks is not waited for.
             let _ = tokio::time::timeout(PATIENCE, one.running.finish(Duration::ZERO)).await;
         }
-        for _ in 0..REMOVALS_MAX {
-            match std::fs::remove_dir_all(self.folder()) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {}
-                Ok(()) | Err(_) => break,
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        // What can't be removed is tried once more when the directory is dropped.
+        let _ = remove(self.folder()).await;
         std::mem::take(&mut self.steps)
     }
 }
@@ -310,6 +305,20 @@ impl AtWork {
     fn last_words(&self) -> String {
         self.said.lock().map(|said| said.text()).unwrap_or_default()
     }
+}
+
+/// Removes a directory in which an ending process or thread may still create a file.
+pub(super) async fn remove(folder: &Path) -> std::io::Result<()> {
+    let mut removed = Ok(());
+    for _ in 0..REMOVALS_MAX {
+        removed = std::fs::remove_dir_all(folder);
+        match &removed {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {}
+            Ok(()) | Err(_) => return Ok(()),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    removed
 }
 
 /// An error for something that the demo needs from the machine and did not get.

@@ -19,7 +19,7 @@ use crate::store::StoreSelection;
 use crate::values::span;
 
 /// The options of `tenure serve`.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(super) struct Said {
     /// Address to listen on [default: 127.0.0.1:7117] [env: TENURE_LISTEN]
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -73,6 +73,19 @@ pub(super) struct Said {
     /// [env: OTEL_EXPORTER_OTLP_ENDPOINT]
     #[arg(long, value_name = "URL", help_heading = "Advanced")]
     otlp: Option<String>,
+}
+
+impl Said {
+    /// The options of a server that is only tried out: it stops soon, and logs only errors.
+    pub(super) fn for_this_machine(listen: &str, handler_wait: &str) -> Said {
+        Said {
+            listen: Some(listen.to_owned()),
+            grace: Some("2s".to_owned()),
+            handler_wait: Some(handler_wait.to_owned()),
+            log: Some("error".to_owned()),
+            ..Said::default()
+        }
+    }
 }
 
 /// The longest allowed grace.

@@ -1,5 +1,5 @@
 //! Tests `tenure demo` as a process: what it shows and leaves behind, how it stops early, and that it fails if a command
-//! fails or lies.
+//! fails or lies. With `--serve`, the fleet shows something of each kind and ends cleanly.
 
 use std::io::{BufRead, BufReader, Lines};
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,10 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::process::Signal;
 
+use serde_json::Value;
+
 use crate::place::{Place, TENURE, ended, json, signal};
+use crate::serving::ask;
 use crate::waiting::until;
 
 /// A place with its own directory for temporary files.
@@ -198,4 +201,125 @@ fn a_folder_that_can_not_be_made_is_told() {
     let ended = ended(place.command("demo").env("TMPDIR", Path::new("/nonexistent")).output().expect("ran"));
     assert_eq!(ended.status, 1);
     assert!(ended.errors.contains("the demo can't continue"), "{}", ended.errors);
+}
+
+/// A fleet that works. It is killed when it is dropped.
+struct ServedFleet {
+    process: Child,
+    url: String,
+}
+
+impl ServedFleet {
+    /// Starts it on a free port.
+    fn start(mut command: Command) -> ServedFleet {
+        command.args(["--listen", "127.0.0.1:0", "-o", "json"]);
+        let mut process = command.spawn().expect("a process");
+        let mut lines = BufReader::new(process.stdout.take().expect("its output")).lines();
+        let line = lines.next().expect("a line").expect("text");
+        let url = json(&line)["demo"]["url"].as_str().expect("a URL").to_owned();
+        ServedFleet { process, url }
+    }
+
+    /// The tasks of a list of the API.
+    fn tasks(&self, query: &str) -> Vec<Value> {
+        let (status, body) = ask(&self.url, &format!("GET /v1/default/tasks?limit=200&{query} HTTP/1.1"));
+        assert_eq!(status, 200, "{body}");
+        json(&body)["tasks"].as_array().expect("a list").clone()
+    }
+
+    /// Waits until the list has a task for which that holds.
+    fn until(&self, query: &str, is_it: impl Fn(&Value) -> bool) {
+        until(query, || self.tasks(query).iter().any(&is_it));
+    }
+
+    /// Sends a signal, and returns the exit status.
+    fn end(&mut self, sent: Signal) -> Option<i32> {
+        signal(&self.process, sent);
+        until("the end of the demo", || self.process.try_wait().expect("its status").is_some());
+        self.process.wait().expect("its status").code()
+    }
+}
+
+impl Drop for ServedFleet {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn a_served_fleet_shows_each_kind_of_task_and_ends_cleanly() {
+    let theatre = Theatre::new();
+    let mut fleet = ServedFleet::start(theatre.command("demo --serve --seed 7 --fill 10"));
+    fleet.until("state=running", |task| task["lease"]["progress"]["percent"].is_u64());
+    // The past has completed and failed tasks, too, but none of their holders.
+    let by_an_agent = |task: &Value| task["attempts"].as_u64() >= Some(1);
+    fleet.until("state=completed", by_an_agent);
+    fleet.until("state=failed", by_an_agent);
+    let was_undone = |undo: &Value| undo["status"] == "done" && undo["receipt"].is_string();
+    let undos = |task: &Value| task["compensations"].as_array().cloned().unwrap_or_default();
+    fleet.until("state=compensated&cause=lapsed", |task| undos(task).iter().any(was_undone));
+    // An undo that failed twice before it worked.
+    fleet.until("state=compensated", |task| undos(task).iter().any(|undo| undo["tries"] == 2));
+    fleet.until("stale=true", |task| task["policy"]["on_lapse"] == "hold");
+    for cause in ["undo_unhandled", "undo_failed", "by_holder"] {
+        fleet.until(&format!("state=quarantined&cause={cause}"), |_| true);
+    }
+    fleet.until("state=planned&queue=gpu", |_| true);
+    let (status, page) = ask(&fleet.url, "GET / HTTP/1.1");
+    assert_eq!(status, 200);
+    assert!(page.contains("Parked for a person") && page.contains("nobody has seen to it"), "{page}");
+    assert_eq!(fleet.end(Signal::INT), Some(0));
+    theatre.is_empty();
+}
+
+#[test]
+fn a_served_fleet_ends_after_its_time_and_says_where_to_look() {
+    let theatre = Theatre::new();
+    let words = "demo --serve --listen 127.0.0.1:0 --agents 2 --fill 0 --for 1s";
+    let ended = ended(theatre.command(words).output().expect("ran"));
+    assert_eq!((ended.status, ended.out.as_str()), (0, ""), "{}", ended.errors);
+    for words in ["2 made-up agents", "http://127.0.0.1:", "tenure top --store http", "Ctrl-C ends it"] {
+        assert!(ended.errors.contains(words), "{words}: {}", ended.errors);
+    }
+    theatre.is_empty();
+}
+
+#[test]
+fn a_served_fleet_leaves_an_empty_store_that_was_named_and_refuses_one_with_tasks() {
+    let theatre = Theatre::new();
+    let store = format!("sqlite:{}", theatre.place.path("named.db").display());
+    let words = |store: &str| format!("demo --serve --store {store} --agents 1 --fill 3 --seed 7");
+    let mut fleet = ServedFleet::start(theatre.command(&words(&store)));
+    fleet.until("state=running", |_| true);
+    assert_eq!(fleet.end(Signal::TERM), Some(0));
+    let left = json(&theatre.place.done(&format!("status --store {store} -o json")));
+    assert!(left["status"].is_object(), "the named store stays: {left}");
+    // Another namespace is no way around it: recovery of the demo only pretends.
+    for more in ["", " --namespace other"] {
+        let refused = ended(theatre.command(&format!("{}{more}", words(&store))).output().expect("ran"));
+        assert_eq!(refused.status, 2, "{}", refused.errors);
+        assert!(refused.errors.contains("has tasks in the namespace default"), "{}", refused.errors);
+    }
+    theatre.is_empty();
+}
+
+#[test]
+fn a_served_fleet_is_for_this_machine_and_its_options_need_it() {
+    let theatre = Theatre::new();
+    for (words, said) in [
+        ("demo --serve --listen 0.0.0.0:0", "pass a loopback address"),
+        ("demo --serve --listen 7117", "is not an address with a port"),
+        ("demo --serve --store http://127.0.0.1:1", "the demo runs its own"),
+        ("demo --serve --agents 0", "0 is not in 1..=200"),
+        ("demo --serve --fill 10001", "10001 is not in"),
+        ("demo --serve --listen 127.0.0.1:0 --for soon", "for"),
+        ("demo --agents 3", "--serve"),
+    ] {
+        let refused = ended(theatre.command(words).output().expect("ran"));
+        assert!(refused.errors.contains(said), "{words}: {}", refused.errors);
+        assert!([2, 3].contains(&refused.status), "{words}: {}: {}", refused.status, refused.errors);
+    }
+    theatre.is_empty();
 }

@@ -1,0 +1,106 @@
+"""Takes the pictures of the console for the documents, of a fleet of made-up agents. `cargo xtask pictures` says where the programs are."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
+
+FOLDER = Path(os.environ["TENURE_PICTURES"])
+TENURE = os.environ["TENURE_BINARY"]
+DESKTOP = {"width": 1280, "height": 1000}
+PHONE = {"width": 390, "height": 844}
+#: What a page shows below that is left out.
+HEIGHT_MAX = 1_800
+#: Text on plain ground needs no more.
+COLOURS = 128
+#: How long the fleet may take to show something of each kind.
+WAIT_SECONDS = 120
+
+#: What the first page must have, as lists of the API, and how many tasks of each.
+SHOWN = {
+    "state=running": 6,
+    "state=completed": 50,
+    "state=failed": 3,
+    "state=compensated&cause=lapsed": 1,
+    "state=quarantined": 4,
+    "stale=true": 1,
+}
+RECOVERED = "state=compensated&cause=lapsed"
+
+
+@contextmanager
+def fleet() -> Iterator[str]:
+    """Runs the fleet, and gives its URL. It ends with the pictures, and after ten minutes in any case."""
+    words = [TENURE, "demo", "--serve", "--seed", "7", "--for", "10m", "--listen", "127.0.0.1:0", "-o", "json"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise SystemExit("the demo did not start")
+        url: str = json.loads(line)["demo"]["url"]
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def tasks(url: str, query: str) -> list[dict[str, Any]]:
+    with urllib.request.urlopen(f"{url}/v1/default/tasks?limit=100&{query}", timeout=60) as answer:
+        found: list[dict[str, Any]] = json.load(answer)["tasks"]
+        return found
+
+
+def wait(url: str) -> None:
+    """Waits until there is something of each kind."""
+    missing = dict(SHOWN)
+    for _ in range(WAIT_SECONDS):
+        missing = {query: count for query, count in missing.items() if len(tasks(url, query)) < count}
+        if not missing:
+            return
+        time.sleep(1)
+    raise SystemExit(f"after {WAIT_SECONDS} seconds these are missing: {missing}")
+
+
+def recovered(url: str) -> str:
+    """The task with the most undos that recovery ran."""
+    return str(max(tasks(url, RECOVERED), key=lambda task: len(task["compensations"]))["id"])
+
+
+def take(browser: Browser, address: str, name: str, size: dict[str, int], scheme: str) -> None:
+    """Keeps a picture of a page, with few colours."""
+    context = browser.new_context(viewport=size, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(address, wait_until="load")
+    taken = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
+    context.close()
+    shown = taken.crop((0, 0, taken.width, min(taken.height, HEIGHT_MAX)))
+    few = shown.quantize(colors=COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(FOLDER / f"{name}.png", optimize=True)
+
+
+def main() -> None:
+    with fleet() as url, sync_playwright() as playwright:
+        wait(url)
+        browser = playwright.chromium.launch(executable_path=os.environ["TENURE_CHROMIUM"], args=["--no-sandbox"])
+        take(browser, f"{url}/", "console-now-light", DESKTOP, "light")
+        take(browser, f"{url}/", "console-now-dark", DESKTOP, "dark")
+        take(browser, f"{url}/", "console-now-phone", PHONE, "light")
+        take(browser, f"{url}/triage", "console-triage", DESKTOP, "light")
+        take(browser, f"{url}/tasks/default/{recovered(url)}", "console-task", DESKTOP, "light")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
