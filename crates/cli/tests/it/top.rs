@@ -81,10 +81,10 @@ fn a_parked_task_is_found_its_undo_is_seen_and_it_is_retried() {
     screen.press("1");
     screen.shows(&["first undoes 1 compensation", "Waive of 1 owed"]);
     screen.press(&format!("7{ENTER}parked-again{ENTER}{ENTER}"));
-    screen.shows(&["say why, in a few words"]);
-    screen.press(&format!("the key is back{ENTER}"));
     screen.shows(&["7 is not owed; owed are 1"]);
     screen.press(&format!("\x7f{ENTER}{ENTER}{ENTER}"));
+    screen.shows(&["say why, in a few words"]);
+    screen.press(&format!("the key is back{ENTER}"));
     screen.shows(&["parked-again  ○ planned", "This is the new task."]);
     let retried = place.task("parked-again");
     assert_eq!((&retried["retry_of"], &retried["owed"]), (&json("\"parked\""), &json("1")));
@@ -190,7 +190,8 @@ fn the_terminal_is_given_back() {
 #[test]
 fn a_server_that_goes_away_leaves_the_picture_and_is_said_to_be_away() {
     let place = fleet();
-    let mut serving = Serving::start(place.folder.path(), &["--no-recovery"]);
+    let store = format!("sqlite:{}", place.file().display());
+    let mut serving = Serving::on(&store, "127.0.0.1:0", &["--no-recovery"], &[]);
     let mut command = place.command("top");
     command.env("TENURE_STORE", format!("{}?patience=1s", serving.url));
     let screen = Screen::of(command, SIZE);
