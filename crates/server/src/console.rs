@@ -7,26 +7,30 @@ mod act;
 mod asked;
 mod assets;
 mod chart;
+mod events;
 mod form;
-mod history;
 mod layout;
 mod live;
 mod now;
 mod offers;
 mod owners;
 mod problem_page;
+mod queues;
 mod rows;
 mod sign_in;
 mod sign_ins;
 mod snapshot;
 mod task;
+mod task_history;
 mod tasks;
+mod token_secrets;
+mod tokens;
 mod triage;
 mod words;
 
 use std::sync::LazyLock;
 
-use tenure::access::Role::{Operator, Reader};
+use tenure::access::Role::{Admin, Operator, Reader};
 
 use crate::access::Access::{Namespace as InNamespace, Probe, Store};
 use crate::access::Audience;
@@ -37,6 +41,7 @@ pub(crate) use now::page as now_page;
 pub(crate) use problem_page::{Visit, response as problem_page};
 pub(crate) use sign_ins::{SignIns, check_same_site};
 pub(crate) use snapshot::Snapshots;
+pub(crate) use token_secrets::TokenSecrets;
 
 /// A row; the handler is an async function of [`Asked`].
 macro_rules! page {
@@ -73,6 +78,17 @@ const TASKS: &[(&str, &str)] = &[
 ];
 const GROUP: &[(&str, &str)] =
     &[NAMESPACE, ("state", "How they ended."), ("cause", "With which cause."), ("kind", "Of which kind.")];
+const HISTORY: &[(&str, &str)] = &[
+    NAMESPACE,
+    ("type", "Only events of this type; may be repeated."),
+    ("actor", "Only what this actor did."),
+    ("task", "Only events of this task."),
+    ("since", "Only what happened since then."),
+    ("until", "Only what happened before then."),
+    ("before", "The cursor before which the page goes on: older events."),
+    ("after", "The cursor after which the page goes on: newer events."),
+];
+const REVOKE: &[(&str, &str)] = &[NAMESPACE, ("name", "The token.")];
 const ACT: &[(&str, &str)] = &[("verb", "What to do."), ("seq", "The number of the compensation.")];
 
 /// Every page but the first one, which is in the table of the API's routes.
@@ -91,6 +107,12 @@ fn table() -> Vec<Route> {
         page!(Get "/triage/act", Store(Operator), "The form for a group of tasks", triage::form, query GROUP),
         page!(Post "/triage/act", Store(Operator), "Acts on a group of tasks", triage::done, query GROUP),
         page!(Get "/owners", Store(Reader), "Who holds what", owners::page, query &[NAMESPACE]),
+        page!(Get "/queues", Store(Reader), "What waits, and who works on it", queues::page, query &[NAMESPACE]),
+        page!(Get "/history", Store(Reader), "What happened, by filters", events::page, query HISTORY),
+        page!(Get "/access", Store(Admin), "Tokens", tokens::page, query &[NAMESPACE, ("done", "Which token was just revoked.")]),
+        page!(Post "/access", Store(Admin), "Creates a token", tokens::create, query &[NAMESPACE]),
+        page!(Get "/access/revoke", Store(Admin), "What revoking a token will do", tokens::revoke_form, query REVOKE),
+        page!(Post "/access/revoke", Store(Admin), "Revokes a token", tokens::revoke, query REVOKE),
         page!(Get "/search", Store(Reader), "Finds tasks by an id, a label or an owner", tasks::search, query &[NAMESPACE, ("q", "What to look for.")]),
         page!(Get "/tasks/{ns}/{id}", InNamespace(Reader), "A task", task::page, query &[("done", "What was just done.")]),
         page!(Get "/tasks/{ns}/{id}/act", InNamespace(Operator), "What an action will do", act::page, query ACT),

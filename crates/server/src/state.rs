@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Audience, Caller, identify};
-use crate::console::{SignIns, Snapshots};
+use crate::console::{SignIns, Snapshots, TokenSecrets};
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::problem::Problem;
@@ -40,6 +40,8 @@ pub(crate) struct ServerState {
     pub(crate) sign_ins: SignIns,
     /// What the console's first page shows.
     pub(crate) snapshots: Snapshots,
+    /// What the secrets of tokens are made from that people create.
+    pub(crate) token_secrets: TokenSecrets,
     /// How many callers that are not known may send something at once.
     pub(crate) strangers: Arc<Semaphore>,
 }

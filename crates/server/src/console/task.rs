@@ -10,9 +10,9 @@ use tenure::store::size::{event_bytes, task_bytes};
 use tenure::store::{Page, PageSize, Recorded};
 use tenure::why::why_watched;
 
-use super::history::{Attempt, TimelineItem, attempts, timeline};
 use super::layout::{Layout, Place, respond};
 use super::offers::{Act, Offer, about_the_task, may_waive, waiver};
+use super::task_history::{Attempt, TimelineItem, attempts, timeline};
 use super::words::{Instant, Left, StateMark, state_mark, task_path};
 use crate::handlers::answers::look;
 use crate::route::{Answered, Asked};

@@ -1,7 +1,10 @@
 //! The console: what its pages say, who may act, and that nothing is done twice, by others, or for another site.
 
+mod access;
 mod acts;
+mod history;
 mod pages;
+mod queues;
 mod sign_in;
 
 use std::sync::Arc;
