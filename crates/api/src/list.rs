@@ -52,6 +52,30 @@ pub struct EventPage {
     pub unreadable: Vec<String>,
 }
 
+/// What a search through the history found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct HistoryPage {
+    /// The events, in the order of the search.
+    pub events: Vec<Event>,
+    /// Where the search continues: give it as `cursor`. Null at the end of the history. A page without events may have one.
+    #[serde(deserialize_with = "wire::given")]
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub next: Option<String>,
+    /// When the last event happened that was looked at, if the page ends there because enough were looked at.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
+    pub looked_to: Option<Time>,
+    /// `true` if the page ends early because its items are large.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<bool>))]
+    pub more: bool,
+    /// Events that could not be read, each as a message; they were skipped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<String>>))]
+    pub unreadable: Vec<String>,
+}
+
 /// Namespaces.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

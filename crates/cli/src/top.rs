@@ -12,11 +12,11 @@ mod model;
 mod query;
 mod style;
 mod terminal;
+mod text;
 
 use std::time::Duration;
 
 use clap::Args;
-use tenure::clock::Moment;
 use tenure::core::id::Actor;
 use tenure::core::time::Span;
 use tenure::ledger::url_without_secrets;
@@ -30,7 +30,7 @@ use crate::signals::Signals;
 use crate::values::{ByOperator, span};
 use act::{Done, Order};
 use look::{Look, Wanted};
-use model::{Demand, Model, Place};
+use model::{Demand, Heading, Model};
 use style::Palette;
 use terminal::Terminal;
 
@@ -73,13 +73,13 @@ impl Top {
         ledger.now().await?;
         let who = context.person(&self.by);
         let actor = Actor::new(who.as_str())?;
-        let place = Place {
+        let heading = Heading {
             store: url_without_secrets(&context.store_of(&context.settings()?)?),
             namespace: ledger.namespace().to_string(),
             writes_as: self.write.then_some(who),
         };
         let mut signals = Signals::that_end()?;
-        let mut model = Model::new(place, Palette::of(screen == Screen::Coloured));
+        let mut model = Model::new(heading, Palette::of(screen == Screen::Coloured));
         let mut terminal = Terminal::enter()?;
         let ended = watch_it(&mut model, &mut terminal, &mut signals, (ledger, actor, every)).await;
         terminal.leave();
@@ -137,9 +137,4 @@ async fn watch_it(
 async fn give(ledger: Ledger, actor: Actor, order: Order, finished: mpsc::Sender<Done>) {
     // Without a reader the program is ending.
     let _ = finished.send(order.give(&ledger, actor).await).await;
-}
-
-/// The age of something, seen now.
-fn now_of(look: &Look) -> tenure::core::time::Time {
-    look.snapshot.overview.at + Moment::now().since(look.began)
 }

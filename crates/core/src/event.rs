@@ -6,6 +6,7 @@ use crate::id::{
     Text,
 };
 use crate::policy::{Policy, Ttl};
+use crate::refusal::Refusal;
 use crate::task::{CancelTold, Cause, Labels, Lease, Overrun, Task, Terminal};
 use crate::time::Time;
 
@@ -362,5 +363,49 @@ impl EventData {
     /// Whether it is stored and hashed. A heartbeat and a progress are applied only.
     pub const fn is_recorded(&self) -> bool {
         !matches!(self, EventData::Renewed { .. } | EventData::Progressed { .. })
+    }
+}
+
+/// The type of a recorded event, as interfaces write it: what [`EventData::kind`] says.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct EventKind(&'static str);
+
+impl EventKind {
+    /// All of them, roughly in the order of a task's life.
+    pub const ALL: [EventKind; 21] = [
+        EventKind("created"),
+        EventKind("changed"),
+        EventKind("dispatched"),
+        EventKind("acquired"),
+        EventKind("registered"),
+        EventKind("released"),
+        EventKind("rolled_back"),
+        EventKind("lapsed"),
+        EventKind("reclaimed"),
+        EventKind("replanned"),
+        EventKind("adopted"),
+        EventKind("settled"),
+        EventKind("tried"),
+        EventKind("waived"),
+        EventKind("cancel_asked"),
+        EventKind("completed"),
+        EventKind("failed"),
+        EventKind("compensated"),
+        EventKind("quarantined"),
+        EventKind("annotated"),
+        EventKind("retried"),
+    ];
+
+    /// The word that interfaces use.
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+
+    /// The type of that word.
+    pub fn named(word: &str) -> Result<EventKind, Refusal> {
+        EventKind::ALL.into_iter().find(|kind| kind.0 == word).ok_or_else(|| {
+            let words = EventKind::ALL.map(EventKind::as_str).join(", ");
+            Refusal::invalid("type", format_args!("one of {words}"))
+        })
     }
 }

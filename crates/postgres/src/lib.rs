@@ -16,6 +16,7 @@ mod link;
 mod load;
 mod overview;
 mod read;
+mod search;
 mod settings;
 mod sql;
 mod store;

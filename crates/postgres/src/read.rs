@@ -255,7 +255,7 @@ impl<'l> PostgresReader<'l> {
         one(&self.link.ask(remembered, &[&namespace.as_str(), &id.as_str(), &oldest]).await?)?.truth(0)
     }
 
-    async fn horizon(&mut self) -> PostgresResult<i64> {
+    pub(crate) async fn horizon(&mut self) -> PostgresResult<i64> {
         one(&self.link.ask(HORIZON, &[]).await?)?.a_number(0)
     }
 
@@ -352,10 +352,10 @@ impl<'l> PostgresReader<'l> {
 }
 
 /// Where the columns of the event are in a row of [`PostgresReader::events`]: behind its place in the feed and its task's key.
-const EVENT: usize = 2 + KEY_COLUMN_COUNT;
+pub(crate) const EVENT: usize = 2 + KEY_COLUMN_COUNT;
 
 /// The event of a row of [`PostgresReader::events`].
-fn recorded(row: &PostgresRow, cursor: Cursor) -> PostgresResult<Recorded> {
+pub(crate) fn recorded(row: &PostgresRow, cursor: Cursor) -> PostgresResult<Recorded> {
     let (namespace, task) = read_key(row, 2)?;
     let (event, hash, data) = read_stored_event(row, EVENT, &namespace, &task)?;
     Ok(Recorded { cursor, event, hash, data })
@@ -382,20 +382,31 @@ pub(crate) fn lapsed_place(cursor: &Cursor) -> Result<(i64, Key), tenure_store::
 
 /// The tables of a query, its where clause, and the values of that.
 pub(crate) struct Conditions {
-    source: String,
+    pub(crate) source: String,
     clauses: Vec<String>,
     values: Vec<Box<dyn ToSql + Sync + Send>>,
 }
 
 impl Conditions {
-    fn on(source: &str) -> Conditions {
+    pub(crate) fn on(source: &str) -> Conditions {
         Conditions { source: source.to_owned(), clauses: Vec::new(), values: Vec::new() }
     }
 
     /// The clause with a parameter behind it.
-    fn add(&mut self, clause: &str, value: impl ToSql + Sync + Send + 'static) {
+    pub(crate) fn add(&mut self, clause: &str, value: impl ToSql + Sync + Send + 'static) {
         self.values.push(Box::new(value));
         self.clauses.push(format!("{clause}${}", self.values.len()));
+    }
+
+    /// A clause without a parameter of its own.
+    pub(crate) fn condition(&mut self, clause: String) {
+        self.clauses.push(clause);
+    }
+
+    /// A parameter for clauses that name it, as `$1`.
+    pub(crate) fn parameter(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
+        self.values.push(Box::new(value));
+        format!("${}", self.values.len())
     }
 
     pub(crate) fn sql(&self) -> String {

@@ -20,8 +20,8 @@ use tenure_store::stored::StoredChain;
 use tenure_store::tokens::TokenChange;
 use tenure_store::watch::{Absence, Presence, Watchers};
 use tenure_store::{
-    BoxFuture, Cursor, EventFilter, Filter, IfMissing, Lapsed, Page, PageSize, Recorded, SchemaState, Store,
-    find_due,
+    BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, IfMissing, Lapsed, Page, PageSize,
+    Recorded, SchemaState, Store, find_due,
 };
 use tenure_store::{Error, Failure};
 use tokio::runtime::{Handle, Runtime};
@@ -392,6 +392,19 @@ impl Store for PostgresStore {
         Box::pin(async move {
             let after = after.map_or(Ok((0, 0)), |cursor| cursor.numbers('e'))?;
             look!(self, |reader| reader.events(&filter, after, size)).await
+        })
+    }
+
+    fn search_events(
+        &self,
+        search: EventSearch,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<FoundHistory, Error>> {
+        Box::pin(async move {
+            search.check()?;
+            let after = after.map(|cursor| cursor.numbers('e')).transpose()?;
+            look!(self, |reader| reader.search_events(&search, after, size)).await
         })
     }
 

@@ -23,7 +23,10 @@ use tenure_store::size::{chain_bytes, event_bytes, task_bytes};
 use tenure_store::stored::StoredChain;
 use tenure_store::waiting::LOOK_APART;
 use tenure_store::watch::{Absence, Presence, Watchers};
-use tenure_store::{BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store};
+use tenure_store::{
+    BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, Lapsed, Page, PageSize, Recorded,
+    Store,
+};
 
 use crate::batch::Sender;
 use crate::endpoints::Endpoints;
@@ -297,6 +300,29 @@ impl Store for RemoteStore {
             let newest = self.newest().await?;
             let page = read().await;
             if is_there(&page) { page } else { Ok(Page::new(Vec::new(), Some(newest), false)) }
+        })
+    }
+
+    fn search_events(
+        &self,
+        search: EventSearch,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<FoundHistory, Error>> {
+        Box::pin(async move {
+            search.check()?;
+            let path = in_namespace(&search.namespace, "history");
+            let mut limit = size.items.clamp(1, PAGE_MAX);
+            loop {
+                let query = Query::of(search.parameters())
+                    .with("limit", Some(limit))
+                    .with("cursor", after.as_ref().map(Cursor::as_str));
+                match self.look::<api::list::HistoryPage>(format!("{path}{query}"), Asking::Now).await {
+                    Ok(found) => return FoundHistory::try_from(found).map_err(wire::foreign),
+                    Err(RequestError::TooLarge(_)) if limit > 1 => limit /= 2,
+                    Err(fault) => return Err(told(fault)),
+                }
+            }
         })
     }
 

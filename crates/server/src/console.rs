@@ -10,12 +10,14 @@ mod assets;
 mod audit;
 mod audits;
 mod chart;
+mod events;
 mod form;
 mod layout;
 mod live;
 mod now;
 mod owners;
 mod problem_page;
+mod queues;
 mod recover;
 mod rows;
 mod sign_in;
@@ -23,11 +25,13 @@ mod sign_ins;
 mod snapshot;
 mod task;
 mod tasks;
+mod token_secrets;
+mod tokens;
 mod triage;
 
 use std::sync::LazyLock;
 
-use tenure::access::Role::{Operator, Reader};
+use tenure::access::Role::{Admin, Operator, Reader};
 
 use crate::access::Access::{Namespace as InNamespace, Probe, Store};
 use crate::access::Audience;
@@ -39,6 +43,7 @@ pub(crate) use now::page as now_page;
 pub(crate) use problem_page::{Visit, response as problem_page};
 pub(crate) use sign_ins::{SignIns, check_same_site};
 pub(crate) use snapshot::Snapshots;
+pub(crate) use token_secrets::TokenSecrets;
 
 /// A row; the handler is an async function of [`Asked`].
 macro_rules! page {
@@ -75,6 +80,17 @@ const TASKS: &[(&str, &str)] = &[
 ];
 const GROUP: &[(&str, &str)] =
     &[NAMESPACE, ("state", "How they ended."), ("cause", "With which cause."), ("kind", "Of which kind.")];
+const HISTORY: &[(&str, &str)] = &[
+    NAMESPACE,
+    ("type", "Only events of this type; may be repeated."),
+    ("actor", "Only what this actor did."),
+    ("task", "Only events of this task."),
+    ("since", "Only what happened since then."),
+    ("until", "Only what happened before then."),
+    ("before", "The cursor before which the page goes on: older events."),
+    ("after", "The cursor after which the page goes on: newer events."),
+];
+const REVOKE: &[(&str, &str)] = &[NAMESPACE, ("name", "The token.")];
 const ACT: &[(&str, &str)] = &[("verb", "What to do."), ("seq", "The number of the compensation.")];
 
 /// Every page but the first one, which is in the table of the API's routes.
@@ -100,6 +116,12 @@ fn table() -> Vec<Route> {
         page!(Post "/audit/anchor", Store(Reader), "Makes an anchor of the history", audit::anchor, query &[NAMESPACE]),
         page!(Get "/recover", Store(Operator), "What recovery would do now", recover::page, query &[NAMESPACE]),
         page!(Post "/recover", Store(Operator), "Runs recovery once", recover::done, query &[NAMESPACE]),
+        page!(Get "/queues", Store(Reader), "What waits, and who works on it", queues::page, query &[NAMESPACE]),
+        page!(Get "/history", Store(Reader), "What happened, by filters", events::page, query HISTORY),
+        page!(Get "/access", Store(Admin), "Tokens", tokens::page, query &[NAMESPACE, ("done", "Which token was just revoked.")]),
+        page!(Post "/access", Store(Admin), "Creates a token", tokens::create, query &[NAMESPACE]),
+        page!(Get "/access/revoke", Store(Admin), "What revoking a token will do", tokens::revoke_form, query REVOKE),
+        page!(Post "/access/revoke", Store(Admin), "Revokes a token", tokens::revoke, query REVOKE),
         page!(Get "/search", Store(Reader), "Finds tasks by an id, a label or an owner", tasks::search, query &[NAMESPACE, ("q", "What to look for.")]),
         page!(Get "/tasks/{ns}/{id}", InNamespace(Reader), "A task", task::page, query &[("done", "What was just done.")]),
         page!(Get "/tasks/{ns}/{id}/act", InNamespace(Operator), "What an action will do", act::page, query ACT),

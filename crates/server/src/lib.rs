@@ -88,6 +88,7 @@ impl Server {
             work,
             documents,
             sign_ins: console::SignIns::default(),
+            token_secrets: console::TokenSecrets::default(),
             snapshots: console::Snapshots::default(),
             audits: console::Audits::default(),
             strangers: Arc::new(tokio::sync::Semaphore::new(state::STRANGERS_MAX)),

@@ -15,7 +15,8 @@ use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
 use tenure::store::watch::{Absence, Presence, Watchers};
 use tenure::store::{
-    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store,
+    Answer, BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, Lapsed, Page, PageSize,
+    Recorded, Store,
 };
 
 use crate::metrics::Metrics;
@@ -87,6 +88,15 @@ impl Store for MeteredStore {
         size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
         self.store.events(filter, after, size)
+    }
+
+    fn search_events(
+        &self,
+        search: EventSearch,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<FoundHistory, Error>> {
+        self.store.search_events(search, after, size)
     }
 
     fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {

@@ -253,10 +253,19 @@ fn query(name: &str) -> RefOr<Schema> {
             ObjectBuilder::new().schema_type(SchemaType::Type(Type::Boolean)).into()
         }
         "cause" => Ref::from_schema_name(CauseWord::name()).into(),
-        "order" => one_of("Order by the age of the tasks.", ["newest", "oldest"]),
+        "looks" => {
+            let looks = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer));
+            looks.minimum(Some(1.0)).maximum(Some(10_000.0)).into()
+        }
+        "order" => one_of("Order by age.", ["newest", "oldest"]),
         "state" => ArrayBuilder::new().items(Ref::from_schema_name(StateWord::name())).into(),
         "label" => {
             let most = tenure::core::task::LABELS_MAX;
+            ArrayBuilder::new().items(text()).max_items(Some(most)).into()
+        }
+        // A text, because events grow with the product.
+        "type" => {
+            let most = tenure::core::event::EventKind::ALL.len();
             ArrayBuilder::new().items(text()).max_items(Some(most)).into()
         }
         "return" => {

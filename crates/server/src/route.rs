@@ -107,9 +107,10 @@ impl Route {
 
     /// Whether it can read much of the store. Such requests run on threads of their own, so that short ones need not wait.
     pub(crate) fn is_long(&self) -> bool {
-        const ENDS: [&str; 10] = [
+        const ENDS: [&str; 11] = [
             "/tasks",
             "/events",
+            "/history",
             "/stale",
             "/owners",
             "/stats",

@@ -14,7 +14,7 @@ use crate::access::{Access, Audience};
 use crate::console;
 use crate::description::{NoBody, described};
 use crate::handlers::{
-    claims, commands, events, lists, looks, pages, probes, recovery, tasks, tokens, verbs,
+    claims, commands, events, lists, looks, pages, probes, recovery, search, tasks, tokens, verbs,
 };
 use crate::pipeline::answer;
 use crate::problem::Problem;
@@ -81,6 +81,18 @@ const HISTORY: &[(&str, &str)] = &[
 const HISTORY_OF_ALL: &[(&str, &str)] =
     &[HISTORY[0], HISTORY[1], HISTORY[2], ("task", "Only events of tasks with this id.")];
 
+const SEARCH: &[(&str, &str)] = &[
+    ("task", "Only events of this task."),
+    ("type", "Only events of this type; may be repeated."),
+    ("actor", "Only what this actor did."),
+    ("since", "Only what happened since then: a duration such as `24h`, or a time."),
+    ("until", "Only what happened before then: a duration such as `24h`, or a time."),
+    ("order", "`newest` first or `oldest` first. Default: `newest`."),
+    ("looks", "How many events are looked at for one page: 1 to 10000. Default: 10000."),
+    PAGE[0],
+    PAGE[1],
+];
+
 /// Who a route is for: people look at the API's description, too.
 fn audience(path: &str) -> Audience {
     match path {
@@ -135,6 +147,7 @@ fn table() -> Vec<Route> {
         route!(Get "/v1/{ns}/requests", Namespace(Reader), "Whether a request id is remembered", looks::request, query &[("id", "The request id.")], gives 200 shape::Remembered),
 
         route!(Get "/v1/{ns}/events", Namespace(Reader), "The history, as a page or a stream", events::of_namespace, query HISTORY, gives 200 shape::Events),
+        route!(Get "/v1/{ns}/history", Namespace(Reader), "Search the history, the newest first", search::history, query SEARCH, gives 200 shape::History),
         route!(Get "/v1/{ns}/stale", Namespace(Reader), "Tasks whose lease or reservation has lapsed", lists::stale, query PAGE, gives 200 shape::Tasks),
         route!(Get "/v1/{ns}/owners", Namespace(Reader), "Who holds what", looks::owners, gives 200 shape::Owners),
         route!(Get "/v1/{ns}/stats", Namespace(Reader), "A namespace at a glance", looks::stats, gives 200 shape::Stats),

@@ -16,8 +16,8 @@ pub(crate) use tenure::api::chain::{ChainAnswer as OneChain, ChainPage as Chains
 use tenure::api::command::VerbWord;
 use tenure::api::duration::DurationInput;
 pub(crate) use tenure::api::list::{
-    Claimable, EventPage as Events, Lapsed, NamespaceList as Namespaces, Newest, NowAnswer as Now,
-    Remembered, TaskAnswer as OneTask, TaskPage as Tasks, Watch as Watched,
+    Claimable, EventPage as Events, HistoryPage as History, Lapsed, NamespaceList as Namespaces, Newest,
+    NowAnswer as Now, Remembered, TaskAnswer as OneTask, TaskPage as Tasks, Watch as Watched,
 };
 pub(crate) use tenure::api::overview::{
     OwnerList as Owners, Presence as PresenceBody, StatsAnswer as Stats, WatchersAnswer as Watchers,

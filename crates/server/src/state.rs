@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Audience, Caller, identify};
-use crate::console::{Audits, SignIns, Snapshots};
+use crate::console::{Audits, SignIns, Snapshots, TokenSecrets};
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::problem::Problem;
@@ -42,6 +42,8 @@ pub(crate) struct ServerState {
     pub(crate) snapshots: Snapshots,
     /// The verifications and anchors that people asked for.
     pub(crate) audits: Audits,
+    /// What the secrets of tokens are made from that people create.
+    pub(crate) token_secrets: TokenSecrets,
     /// How many callers that are not known may send something at once.
     pub(crate) strangers: Arc<Semaphore>,
 }

@@ -10,6 +10,7 @@ mod position;
 mod read;
 mod rows;
 mod same_file;
+mod search;
 mod sql;
 mod statements;
 mod store;

@@ -390,10 +390,10 @@ fn value_as_stored(row: &rusqlite::Row<'_>, at: usize) -> SqliteResult<ColumnVal
 }
 
 /// Where the place of an event is: behind its columns. The names of its task come next.
-const ORDER: usize = column_count::<EventRow<'_>>();
+pub(crate) const ORDER: usize = column_count::<EventRow<'_>>();
 
 /// The event of a row of [`SqliteReader::find_events`].
-fn recorded(row: &rusqlite::Row<'_>, cursor: Cursor) -> SqliteResult<Recorded> {
+pub(crate) fn recorded(row: &rusqlite::Row<'_>, cursor: Cursor) -> SqliteResult<Recorded> {
     let namespace = Namespace::new(row.get::<_, String>(ORDER + 1)?)?;
     let task = TaskId::new(row.get::<_, String>(ORDER + 2)?)?;
     let (event, hash, data) = read_stored_event(&SqliteRow(row), 0, &namespace, &task)?;
@@ -402,19 +402,24 @@ fn recorded(row: &rusqlite::Row<'_>, cursor: Cursor) -> SqliteResult<Recorded> {
 
 /// A where clause and its values.
 #[derive(Default)]
-struct Conditions {
+pub(crate) struct Conditions {
     clauses: Vec<String>,
-    values: Vec<Value>,
+    pub(crate) values: Vec<Value>,
 }
 
 impl Conditions {
-    fn add(&mut self, clause: impl Into<String>, value: impl Into<Value>) {
+    pub(crate) fn add(&mut self, clause: impl Into<String>, value: impl Into<Value>) {
         self.clauses.push(clause.into());
         self.values.push(value.into());
     }
 
-    fn sql(&self) -> String {
+    pub(crate) fn sql(&self) -> String {
         if self.clauses.is_empty() { "true".to_owned() } else { self.clauses.join(" and ") }
+    }
+
+    /// A clause without a value.
+    pub(crate) fn condition(&mut self, clause: String) {
+        self.clauses.push(clause);
     }
 
     fn one_of(&mut self, states: &[State]) {
@@ -494,7 +499,7 @@ impl Conditions {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::open::Synchronous;
     use tenure_core::id::Owner;
@@ -506,7 +511,7 @@ mod tests {
         plan_of(&list, &wanted.values)
     }
 
-    fn plan_of(sql: &str, values: &[Value]) -> String {
+    pub(crate) fn plan_of(sql: &str, values: &[Value]) -> String {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tasks.db");
         let database = SqliteFile { path, synchronous: Synchronous::Full };

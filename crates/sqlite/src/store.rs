@@ -23,8 +23,8 @@ use tenure_store::stored::StoredChain;
 use tenure_store::tokens::TokenChange;
 use tenure_store::watch::{Absence, Presence, Watchers};
 use tenure_store::{
-    BoxFuture, Cursor, EventFilter, Filter, IfMissing, Lapsed, Page, PageSize, Recorded, SchemaState, Store,
-    find_due,
+    BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, IfMissing, Lapsed, Page, PageSize,
+    Recorded, SchemaState, Store, find_due,
 };
 use tenure_store::{Error, Failure};
 use tokio::sync::watch;
@@ -347,6 +347,15 @@ impl Store for SqliteStore {
         size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
         Box::pin(self.read(move |reader| reader.events(&filter, after.as_ref(), size)))
+    }
+
+    fn search_events(
+        &self,
+        search: EventSearch,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<FoundHistory, Error>> {
+        Box::pin(self.read(move |reader| reader.search_events(&search, after.as_ref(), size)))
     }
 
     fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {

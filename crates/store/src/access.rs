@@ -59,8 +59,14 @@ pub struct TokenSecret(String);
 impl TokenSecret {
     /// A new secret that nobody can guess.
     pub fn draw(entropy: &dyn Entropy) -> Result<TokenSecret, Error> {
+        Ok(TokenSecret::of_bits(entropy.secret_bits()?))
+    }
+
+    /// The secret of bits that nobody can guess.
+    #[doc(hidden)]
+    pub fn of_bits(bits: [u8; 32]) -> TokenSecret {
         // Hexadecimal digits of a hash are those of any 32 bytes.
-        Ok(TokenSecret(format!("tenure_{}", Hash(entropy.secret_bits()?))))
+        TokenSecret(format!("tenure_{}", Hash(bits)))
     }
 
     /// The text, to show once to its creator.

@@ -515,6 +515,21 @@ mod tests {
         assert!(read_data("replanned", "{}").is_some());
     }
 
+    #[test]
+    fn every_type_of_a_stored_event_has_its_word_and_no_other_has_one() {
+        use std::collections::BTreeSet;
+        use tenure_core::event::EventKind;
+
+        // serde names every variant where it finds none.
+        let unknown = EventData::take(&mut serde_json::Deserializer::from_str(r#"{"nothing":{}}"#));
+        let told = unknown.expect_err("there is no such event").to_string();
+        let mut stored: BTreeSet<&str> = told.split('`').skip(3).step_by(2).collect();
+        // A heartbeat and a progress are applied only; an end has the word of its state.
+        assert!(stored.remove("renewed") && stored.remove("progressed") && stored.remove("ended"), "{told}");
+        stored.extend(["completed", "failed", "compensated", "quarantined"]);
+        assert_eq!(EventKind::ALL.map(EventKind::as_str).into_iter().collect::<BTreeSet<_>>(), stored);
+    }
+
     fn event(what: EventData) -> Event {
         Event {
             namespace: text(Namespace::new, "default"),

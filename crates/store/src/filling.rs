@@ -1,6 +1,8 @@
 //! Pages that are being filled.
 
-use crate::history::Recorded;
+use tenure_core::time::Time;
+
+use crate::history::{FoundHistory, Recorded};
 use crate::list::{Cursor, Page, PageSize};
 use crate::size;
 
@@ -88,6 +90,19 @@ impl FoundEvents {
             last => end(last.as_ref()),
         };
         Page { items: self.items, next: Some(next), is_cut, unreadable: self.unreadable }
+    }
+
+    /// What a search found. `has_more` says whether more of what was looked at matches, and `edge` is the last event that was looked
+    /// at, if it was the last that may be: then there may be more behind it.
+    pub fn history(self, has_more: bool, edge: Option<(Cursor, Time)>) -> FoundHistory {
+        let is_cut = has_more && self.rows_left > 0;
+        let (next, looked_to) = match (self.last, edge) {
+            (Some(last), _) if has_more => (Some(last), None),
+            (_, Some((edge, at))) => (Some(edge), Some(at)),
+            (_, None) => (None, None),
+        };
+        let page = Page { items: self.items, next, is_cut, unreadable: self.unreadable };
+        FoundHistory { page, looked_to }
     }
 }
 

@@ -63,7 +63,7 @@ pub mod watch;
 
 pub use answer::Answer;
 pub use error::{Error, Failure};
-pub use history::{EventFilter, Recorded};
+pub use history::{EventFilter, EventSearch, FoundHistory, Recorded};
 pub use list::{Cursor, Filter, Lapsed, Order, Page, PageSize};
 pub use store::{BoxFuture, IfMissing, SchemaState, Store};
 #[doc(hidden)]

@@ -3,6 +3,8 @@
 //!
 //! It scans where other stores use an index, because being obviously right matters more here than speed.
 
+mod search;
+
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
@@ -38,7 +40,10 @@ use crate::size::{chain_bytes, event_bytes, task_bytes};
 use crate::stored::{StoredChain, StoredEvent};
 use crate::tokens::{Known, TokenChange};
 use crate::watch::{Absence, Presence, Watchers};
-use crate::{BoxFuture, Cursor, EventFilter, Filter, Lapsed, Order, Page, PageSize, Recorded, Store};
+use crate::{
+    BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, Lapsed, Order, Page, PageSize,
+    Recorded, Store,
+};
 
 /// A store in memory. Its data is lost when it is dropped.
 pub struct MemoryStore {
@@ -460,6 +465,25 @@ impl Store for MemoryStore {
                 return Err(Cursor::ahead());
             }
             Ok(memory.read_events(&filter, after, size))
+        })
+    }
+
+    fn search_events(
+        &self,
+        search: EventSearch,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<FoundHistory, Error>> {
+        Box::pin(async move {
+            search.check()?;
+            let after = after.map(|cursor| cursor.number('e')).transpose()?;
+            let memory = self.memory();
+            if after
+                .is_some_and(|after| usize::try_from(after).is_ok_and(|after| after > memory.events.len()))
+            {
+                return Err(Cursor::ahead());
+            }
+            Ok(memory.search(&search, after, size))
         })
     }
 

@@ -14,7 +14,7 @@ use crate::answering::MinimalAnswer;
 use crate::codec;
 use crate::error::{Error, Failure};
 use crate::stored::{ColumnValue, StoredChain, StoredEvent, StoredRow};
-use crate::{Answer, Cursor, Lapsed, Page, Recorded};
+use crate::{Answer, Cursor, FoundHistory, Lapsed, Page, Recorded};
 
 fn text(cursor: &Option<Cursor>) -> Option<String> {
     cursor.as_ref().map(|cursor| cursor.as_str().to_owned())
@@ -187,6 +187,29 @@ impl TryFrom<api::list::EventPage> for Page<Recorded> {
         let events = page.events.into_iter().map(Recorded::try_from).collect::<Result<_, _>>()?;
         let unreadable = page.unreadable;
         Ok(Page { unreadable, ..Page::new(events, page.next.map(Cursor::from_text), page.more) })
+    }
+}
+
+impl From<&FoundHistory> for api::list::HistoryPage {
+    fn from(found: &FoundHistory) -> api::list::HistoryPage {
+        let FoundHistory { page, looked_to } = found;
+        api::list::HistoryPage {
+            events: page.items.iter().map(api::event::Event::from).collect(),
+            next: text(&page.next),
+            looked_to: *looked_to,
+            more: page.is_cut,
+            unreadable: page.unreadable.clone(),
+        }
+    }
+}
+
+impl TryFrom<api::list::HistoryPage> for FoundHistory {
+    type Error = String;
+
+    fn try_from(found: api::list::HistoryPage) -> Result<FoundHistory, String> {
+        let api::list::HistoryPage { events, next, looked_to, more, unreadable } = found;
+        let page = Page::try_from(api::list::EventPage { events, next, more, unreadable })?;
+        Ok(FoundHistory { page, looked_to })
     }
 }
 

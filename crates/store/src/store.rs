@@ -12,7 +12,7 @@ use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::answer::Answer;
 use crate::answering::{AnswerOptions, Answered};
 use crate::error::Error;
-use crate::history::{EventFilter, Recorded};
+use crate::history::{EventFilter, EventSearch, FoundHistory, Recorded};
 use crate::list::{Cursor, Filter, Lapsed, Page, PageSize};
 use crate::metrics::StoreMetrics;
 use crate::overview::{Holding, Overview};
@@ -113,6 +113,17 @@ pub trait Store: InternalStore + Send + Sync {
         after: Option<Cursor>,
         size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>>;
+
+    /// The events of a namespace that match, in the order of the search, starting after `after`. Of each page a bounded number of
+    /// events is looked at: a page may have no events and still a `next`.
+    ///
+    /// On PostgreSQL events are ordered by their commits, and times of different tasks may differ from that order by up to a minute.
+    fn search_events(
+        &self,
+        search: EventSearch,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<FoundHistory, Error>>;
 
     /// The newest cursor of the history: later events come after it.
     fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>>;

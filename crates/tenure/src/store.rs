@@ -14,6 +14,7 @@ pub use tenure_sqlite as sqlite;
 #[doc(hidden)]
 pub use tenure_store::InternalStore;
 pub use tenure_store::{
-    Answer, BoxFuture, Cursor, EventFilter, Filter, IfMissing, Lapsed, Order, Page, PageSize, Recorded,
-    Renewal, SchemaState, Store, answering, memory, metrics, overview, size, stored, watch,
+    Answer, BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, IfMissing, Lapsed, Order,
+    Page, PageSize, Recorded, Renewal, SchemaState, Store, answering, memory, metrics, overview, size,
+    stored, watch,
 };

@@ -20,7 +20,8 @@ use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
 use tenure::store::watch::{Absence, Presence, Watchers};
 use tenure::store::{
-    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store,
+    Answer, BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, Lapsed, Page, PageSize,
+    Recorded, Store,
 };
 use tokio::sync::Notify;
 
@@ -332,6 +333,15 @@ impl Store for FaultyStore {
         size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
         self.inner.events(filter, after, size)
+    }
+
+    fn search_events(
+        &self,
+        search: EventSearch,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<FoundHistory, Error>> {
+        self.inner.search_events(search, after, size)
     }
 
     fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {

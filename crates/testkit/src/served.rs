@@ -22,7 +22,10 @@ use tenure::store::metrics::StoreMetrics;
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
 use tenure::store::watch::{Absence, Presence, Watchers};
-use tenure::store::{BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store};
+use tenure::store::{
+    BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, Lapsed, Page, PageSize, Recorded,
+    Store,
+};
 use tenure::{Error, Ledger};
 use tenure_server::{Options, Server};
 use tokio::net::TcpListener;
@@ -318,6 +321,15 @@ impl Store for CountedStore {
         size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
         self.inner.events(filter, after, size)
+    }
+
+    fn search_events(
+        &self,
+        search: EventSearch,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<FoundHistory, Error>> {
+        self.inner.search_events(search, after, size)
     }
 
     fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {

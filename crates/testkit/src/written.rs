@@ -11,8 +11,8 @@ use tenure::api::answer::Answers;
 use tenure::api::chain::{ChainAnswer, ChainPage};
 use tenure::api::command::{By, command_json, read_command};
 use tenure::api::list::{
-    Claimable, EventPage, Lapsed as LapsedJson, NamespaceList, Newest, NowAnswer, Remembered, TaskAnswer,
-    TaskPage, Watch,
+    Claimable, EventPage, HistoryPage, Lapsed as LapsedJson, NamespaceList, Newest, NowAnswer, Remembered,
+    TaskAnswer, TaskPage, Watch,
 };
 use tenure::api::overview::{OwnerList, StatsAnswer, WatchersAnswer};
 use tenure::api::{from_json, to_json};
@@ -26,7 +26,10 @@ use tenure::store::answering::{AnswerOptions, Answered};
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
 use tenure::store::watch::{Absence, Presence, Watchers};
-use tenure::store::{BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store};
+use tenure::store::{
+    BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, Lapsed, Page, PageSize, Recorded,
+    Store,
+};
 
 /// A store whose commands and answers went through JSON.
 pub struct WrittenStore {
@@ -142,6 +145,18 @@ impl Store for WrittenStore {
         Box::pin(async move {
             let page = self.inner.events(filter, after, size).await?;
             Ok(through_form(EventPage::from(&page)))
+        })
+    }
+
+    fn search_events(
+        &self,
+        search: EventSearch,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<FoundHistory, Error>> {
+        Box::pin(async move {
+            let found = self.inner.search_events(search, after, size).await?;
+            Ok(through_form(HistoryPage::from(&found)))
         })
     }
 

@@ -116,7 +116,7 @@ pub fn timeline(events: &[Recorded], now: Time) -> Vec<TimelineItem> {
         moments.push(TimelineItem {
             pause: pause.map(rough),
             at: Instant::of(event.at, now),
-            kind: event.what.kind().replace('_', " "),
+            kind: kind_words(event.what.kind()),
             actor: event.actor.to_string(),
             words: told(&event.what),
         });
@@ -124,12 +124,17 @@ pub fn timeline(events: &[Recorded], now: Time) -> Vec<TimelineItem> {
     moments
 }
 
+/// The type of an event, for people.
+pub fn kind_words(kind: &str) -> String {
+    kind.replace('_', " ")
+}
+
 /// What an event says, for people. What a later version adds is shown by its name alone.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "what needs no more words, and what a later version adds, is shown by its name"
 )]
-fn told(what: &EventData) -> String {
+pub fn told(what: &EventData) -> String {
     match what {
         EventData::Registered { seq, undo } => format!("{seq}: {} {}", undo.kind, undo.target),
         EventData::Dispatched { owner, .. } => format!("for {owner}"),

@@ -192,5 +192,5 @@ fn tell(
         false => "leaves their store as it is then",
     };
     out.note(&format!("Ctrl-C ends it and {kept}, {}", url_without_secrets(&store.url)));
-    Ok(out.flush()?)
+    out.flush()
 }

@@ -1,5 +1,7 @@
 //! What may be done with a task, and the form of an action: what it will do, why, and for what can't be undone a word of consent.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a key that nothing is said of does nothing")]
+
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tenure::api::command::RandomSource;
 use tenure::core::task::Task;

@@ -126,7 +126,7 @@ fn foot_line(model: &Model) -> Line<'static> {
     if let Some(words) = &model.said {
         return Line::styled(crate::output::harmless_line(words), palette.strong());
     }
-    let act = if model.place.writes_as.is_some() { "a act  " } else { "" };
+    let act = if model.heading.writes_as.is_some() { "a act  " } else { "" };
     Line::styled(
         match (&model.open, &model.open.as_ref().map(|open| open.lines > model.rows_seen)) {
             (Some(_), Some(true)) => format!("↑↓ scroll  {act}Esc back  ? help  Ctrl-C quit"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tenure::clock::Moment;
 use tenure::core::id::TaskId;
 use tenure::core::task::Task;
-use tenure::core::time::Span;
+use tenure::core::time::{Span, Time};
 use tenure::store::{Filter, Page, PageSize, Recorded};
 use tenure::{Error, Ledger};
 use tenure_view::{ReadSize, Snapshot};
@@ -32,8 +32,8 @@ pub(super) struct Wanted {
 
 /// What was read.
 pub(super) struct Look {
-    /// When reading began, as the store's time in the snapshot.
-    pub(super) began: Moment,
+    /// When reading began: the time of the snapshot, on this machine.
+    began: Moment,
     pub(super) snapshot: Snapshot,
     /// The filter that was wanted.
     pub(super) only: Filter,
@@ -44,6 +44,11 @@ pub(super) struct Look {
 }
 
 impl Look {
+    /// The store's time now, as far as this look tells.
+    pub(super) fn now(&self) -> Time {
+        self.snapshot.overview.at + Moment::now().since(self.began)
+    }
+
     /// The lists that the filter leaves.
     pub(super) fn listed(&self) -> &Snapshot {
         self.filtered.as_ref().unwrap_or(&self.snapshot)

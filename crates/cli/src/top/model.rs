@@ -1,5 +1,7 @@
 //! What is shown, and what a key or a new look does to that.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a key that nothing is said of does nothing")]
+
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 use tenure::Error;
 use tenure::api::command::RandomSource;
@@ -13,12 +15,11 @@ use super::dialog::{Dialog, Menu, Pressed, type_into};
 use super::keys::{self, Intent};
 use super::list::{Cursor, Section, Sort, Tab, sections};
 use super::look::{Look, Wanted};
-use super::now_of;
 use super::query::Query;
 use super::style::Palette;
 
 /// What does not change while it runs.
-pub(super) struct Place {
+pub(super) struct Heading {
     pub(super) store: String,
     pub(super) namespace: String,
     /// Who acts; none: it only reads.
@@ -27,7 +28,7 @@ pub(super) struct Place {
 
 /// All that a picture is made of.
 pub(super) struct Model {
-    pub(super) place: Place,
+    pub(super) heading: Heading,
     pub(super) palette: Palette,
     /// The newest look.
     pub(super) look: Option<Look>,
@@ -67,9 +68,9 @@ pub(super) enum Demand {
 }
 
 impl Model {
-    pub(super) fn new(place: Place, palette: Palette) -> Model {
+    pub(super) fn new(heading: Heading, palette: Palette) -> Model {
         Model {
-            place,
+            heading,
             palette,
             look: None,
             trouble: None,
@@ -94,7 +95,7 @@ impl Model {
 
     /// The store's time now.
     pub(super) fn now(&self) -> Time {
-        self.look.as_ref().map_or(Time::MIN, now_of)
+        self.look.as_ref().map_or(Time::MIN, Look::now)
     }
 
     pub(super) fn sections(&self) -> Vec<Section<'_>> {
@@ -266,7 +267,7 @@ impl Model {
 
     /// Opens the menu of what may be done with the task under the cursor, or with the open one.
     fn offer(&mut self, random: &dyn RandomSource) {
-        if self.place.writes_as.is_none() {
+        if self.heading.writes_as.is_none() {
             self.said = Some("this only reads: start `tenure top --write` to act on tasks".to_owned());
             return;
         }

@@ -20,6 +20,9 @@ PAGES = {
     "audit": "/audit",
     "audit-verify": "/audit/verify",
     "recover": "/recover",
+    "queues": "/queues",
+    "history": "/history?type=created&since=24h",
+    "access": "/access",
     "task": "/tasks/default/parked",
     "act": "/tasks/default/parked/act?verb=retry",
     "group": "/triage/act?state=quarantined&cause=by_holder&kind=task",
@@ -228,6 +231,35 @@ def test_people_see_and_do_what_their_token_allows(server: Server, open_page: Op
             expect(page.locator(".timeline")).to_contain_text(f"seen by {role} by {role}-1")
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+
+
+def test_the_first_token_is_created_signed_in_with_and_revoked(server: Server, open_page: Opener, picture: Picture) -> None:
+    page = open_page("/")
+    page.get_by_role("link", name="Access").click()
+    expect(page.get_by_role("heading", name="No token exists yet")).to_be_visible()
+    page.locator("#name").fill("root")
+    expect(page.locator("#role-admin")).to_be_checked()
+    page.get_by_label("Your name").fill("alice")
+    page.get_by_role("button", name="Create the token").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("The token root is created")
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    secret = page.locator("pre").inner_text()
+    assert secret not in page.url
+    page.get_by_role("link", name="Sign in").click()
+    page.get_by_label("Token").fill(secret)
+    page.get_by_role("button", name="Sign in").click()
+    row = page.locator("tr", has_text="(yours)")
+    expect(row).to_contain_text("admin")
+    picture(page, "access-with-a-token")
+    row.get_by_role("link", name="Revoke root").click()
+    expect(page.locator(".effects")).to_contain_text("your own token")
+    expect(page.locator(".effects")).to_contain_text("last valid token of an admin")
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    page.get_by_label("Revoke the token root now").check()
+    page.get_by_role("button", name="Revoke it").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
 
 
 def test_a_parked_task_is_found_undone_and_tried_again(server: Server, open_page: Opener, picture: Picture) -> None:

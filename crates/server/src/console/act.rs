@@ -140,8 +140,8 @@ pub(super) async fn done(asked: Asked) -> Answered {
     }
 }
 
-/// A refusal as this page says it: the form has other names for its fields.
-fn told(detail: &str) -> String {
+/// A refusal as a page says it: the form has other names for its fields.
+pub(super) fn told(detail: &str) -> String {
     match detail.strip_prefix("as: ") {
         Some(limit) => format!("your name: {limit}"),
         None => detail.to_owned(),

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::body::Body;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY};
 use axum::http::{Response, StatusCode};
+use tenure::access::Role;
 use tenure::core::id::Namespace;
 use tenure::core::time::Time;
 use tenure_view::words::millis;
@@ -28,6 +29,9 @@ pub(super) enum Place {
     Tasks,
     Owners,
     Audit,
+    Queues,
+    History,
+    Access,
     /// A page that none of them leads to.
     Elsewhere,
 }
@@ -48,6 +52,8 @@ pub(super) struct Head {
     pub(super) namespaces: Vec<String>,
     /// Who it is, and in which role; none while no token exists.
     pub(super) who: Option<(String, &'static str)>,
+    /// Whether they may create and revoke tokens.
+    pub(super) manages_tokens: bool,
     /// The store's time, in milliseconds since 1970.
     pub(super) now_ms: i64,
 }
@@ -76,7 +82,13 @@ impl Layout {
             namespaces.sort_unstable();
         }
         let who = asked.caller.name.as_ref().map(|name| (name.to_string(), asked.caller.role.as_str()));
-        let head = Head { namespace: namespace.to_string(), namespaces, who, now_ms: millis(now) };
+        let head = Head {
+            namespace: namespace.to_string(),
+            namespaces,
+            who,
+            manages_tokens: asked.caller.role.includes(Role::Admin),
+            now_ms: millis(now),
+        };
         Ok(Layout { title: title.to_owned(), version: &VERSION, place, head: Some(head) })
     }
 }

@@ -43,11 +43,11 @@ pub(super) async fn stream(asked: Asked) -> Answered {
 /// What ended a wait.
 enum Woken {
     /// There may be events.
-    ByEvents,
+    Events,
     /// A verification has come further; this is its version now.
-    ByAudit(u64),
+    Audit(u64),
     /// The time is over.
-    ByNothing,
+    Nothing,
 }
 
 struct Watch {
@@ -84,21 +84,21 @@ impl Watch {
             let wait = self.served.options.limits.token_check_every;
             let woken = tokio::select! {
                 more = timeout(wait, store.more_events(Some(self.after.clone()))) => match more {
-                    Ok(more) => more.map(|()| Woken::ByEvents).ok()?,
-                    Err(_) => Woken::ByNothing,
+                    Ok(more) => more.map(|()| Woken::Events).ok()?,
+                    Err(_) => Woken::Nothing,
                 },
-                version = self.until_audited() => Woken::ByAudit(version),
+                version = self.until_audited() => Woken::Audit(version),
             };
             self.served.caller(Audience::Person, &self.head).await.ok()?;
             match woken {
-                Woken::ByEvents => {}
-                Woken::ByAudit(version) => {
+                Woken::Events => {}
+                Woken::Audit(version) => {
                     self.audits_seen = version;
                     self.lines.send(Bytes::from_static(CHANGED)).await.ok()?;
                     tokio::time::sleep(APART).await;
                     continue;
                 }
-                Woken::ByNothing => {
+                Woken::Nothing => {
                     self.lines.send(Bytes::from_static(b": still here\n\n")).await.ok()?;
                     continue;
                 }

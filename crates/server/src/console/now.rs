@@ -69,12 +69,14 @@ struct CauseCount {
     last_day: u64,
 }
 
-struct QueueRow {
-    name: String,
-    due: u64,
-    later: u64,
-    in_flight: u64,
-    oldest: Option<Instant>,
+/// A queue: what is due, what is not due yet, and what is in flight.
+pub(super) struct QueueRow {
+    pub(super) name: String,
+    pub(super) due: u64,
+    pub(super) later: u64,
+    pub(super) in_flight: u64,
+    /// Since when the longest waiting task is due, if one is.
+    pub(super) oldest: Option<Instant>,
 }
 
 /// Whether recovery runs for the namespace.
@@ -182,7 +184,7 @@ fn causes(overview: &Overview) -> Vec<CauseCount> {
     causes
 }
 
-fn queue(one: &QueueCount, now: Time) -> QueueRow {
+pub(super) fn queue(one: &QueueCount, now: Time) -> QueueRow {
     QueueRow {
         name: one.queue.to_string(),
         due: one.planned - one.later.min(one.planned),

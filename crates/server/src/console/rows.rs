@@ -8,6 +8,9 @@ use tenure_view::words::{Instant, Left, StateMark, holder, state_mark};
 
 use super::address::task_path;
 
+/// How many characters of a progress are shown.
+const PROGRESS_SHOWN: usize = 80;
+
 /// Some tasks, and how many there are besides.
 pub(super) struct List {
     pub(super) rows: Vec<Row>,
@@ -41,17 +44,16 @@ pub(super) fn row(task: &Task, watchers: &Watchers, now: Time) -> Row {
         state: state_mark(task.state()),
         holder: holder(task).unwrap_or_default().to_owned(),
         left: Left::of(task, now),
-        progress: progress.map(|progress| shortened(progress.as_str())).unwrap_or_default(),
+        progress: progress.map(|progress| shortened(progress.as_str(), PROGRESS_SHOWN)).unwrap_or_default(),
         attempt: format!("{} of {}", task.attempts, task.policy.max_attempts),
         why: why_watched(task, now, watchers).words,
         since: Instant::of(since, now),
     }
 }
 
-/// A text that fits a cell.
-fn shortened(text: &str) -> String {
-    const CHARACTERS_MAX: usize = 80;
-    match text.char_indices().nth(CHARACTERS_MAX) {
+/// The beginning of a text.
+pub(super) fn shortened(text: &str, characters_max: usize) -> String {
+    match text.char_indices().nth(characters_max) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }

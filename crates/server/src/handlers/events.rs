@@ -157,7 +157,7 @@ async fn waited_for(
 }
 
 /// The refusal of a wrong cursor, with the name of the field or header that has it.
-fn of_place(error: Error, name: &'static str) -> Problem {
+pub(super) fn of_place(error: Error, name: &'static str) -> Problem {
     if let Some(refusal) = error.refusal()
         && refusal.field == Some("cursor")
     {

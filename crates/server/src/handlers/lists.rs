@@ -73,7 +73,7 @@ pub(crate) async fn filter(asked: &Asked) -> Result<Filter, Problem> {
     Ok(filter)
 }
 
-fn order(word: &str) -> Result<Order, Refusal> {
+pub(crate) fn order(word: &str) -> Result<Order, Refusal> {
     let order = Order::ALL.into_iter().find(|order| order.as_str() == word);
     order.ok_or_else(|| Refusal::invalid("order", "newest or oldest"))
 }

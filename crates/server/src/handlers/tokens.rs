@@ -1,11 +1,11 @@
 //! Tokens: administrators create, list and revoke them. A secret is shown once, to its creator.
 
 use axum::http::StatusCode;
-use tenure::access::{NamespaceScope, Role, TokenHash};
+use tenure::access::{NamespaceScope, Role, Token, TokenHash};
 use tenure::api::token::{NewToken, TokenBody, TokenName};
 use tenure::core::id::Actor;
 use tenure::core::refusal::{Code, Refusal};
-use tenure::ledger::DEFAULT_NAMESPACE;
+use tenure::ledger::{CreateToken, DEFAULT_NAMESPACE};
 
 use crate::body::parse;
 use crate::problem::Problem;
@@ -18,22 +18,12 @@ pub(crate) async fn list(asked: Asked) -> Answered {
     Ok(json(StatusCode::OK, &tokens))
 }
 
-/// `POST /v1/tokens`. A caller can't give a token more namespaces than its own token has.
+/// `POST /v1/tokens`.
 pub(crate) async fn create(asked: Asked) -> Answered {
-    let making: TokenBody = parse(&asked.body.text)?;
-    let names = making.namespaces.unwrap_or_else(|| vec![DEFAULT_NAMESPACE.to_owned()]);
-    let namespaces = NamespaceScope::of_words(&names)?;
-    if !asked.caller.namespaces.covers(&namespaces) {
-        return Err(Problem::forbidden(
-            "a token can't be bound to a namespace that your token is not bound to",
-        ));
-    }
-    let ledger = asked.served.ledger.acting_as(&by(&asked, making.by))?;
-    let mut new = ledger.create_token(&making.name, Role::named(&making.role)?).in_namespaces(&names);
-    if let Some(said) = making.expires {
-        new = new.lifetime(said.span("expires")?.into());
-    }
-    let Some(hash) = making.hash else {
+    let mut making: TokenBody = parse(&asked.body.text)?;
+    let hash = making.hash.take();
+    let new = to_create(&asked, making)?;
+    let Some(hash) = hash else {
         let (secret, token) = new.await?;
         let token = NewToken { token: Some(secret.reveal().to_owned()), record: token };
         return Ok(json(StatusCode::CREATED, &token));
@@ -44,25 +34,45 @@ pub(crate) async fn create(asked: Asked) -> Answered {
     Ok(json(StatusCode::CREATED, &token))
 }
 
+/// The token that a caller asks for, to be created. A caller can't give a token more namespaces than its own token has.
+pub(crate) fn to_create(asked: &Asked, making: TokenBody) -> Result<CreateToken, Problem> {
+    let names = making.namespaces.unwrap_or_else(|| vec![DEFAULT_NAMESPACE.to_owned()]);
+    let namespaces = NamespaceScope::of_words(&names)?;
+    if !asked.caller.namespaces.covers(&namespaces) {
+        return Err(Problem::forbidden(
+            "a token can't be bound to a namespace that your token is not bound to",
+        ));
+    }
+    let ledger = asked.served.ledger.acting_as(&by(asked, making.by))?;
+    let new = ledger.create_token(&making.name, Role::named(&making.role)?).in_namespaces(&names);
+    Ok(match making.expires {
+        Some(said) => new.lifetime(said.span("expires")?.into()),
+        None => new,
+    })
+}
+
 /// `DELETE /v1/tokens`: by the name in the query, or in the body.
 pub(crate) async fn revoke(asked: Asked) -> Answered {
     let naming: TokenName = parse(&asked.body.text)?;
     let in_query = asked.query.one("name")?.map(str::to_owned);
     let name = in_query.or(naming.name).ok_or_else(|| Refusal::invalid("name", "is required"))?;
-    let unknown = || Refusal::new(Code::NotFound, format!("there is no token named {name}"));
-    let tokens = asked.served.ledger.tokens().await?;
-    // A freed name may have been given to another token since: the newest token with the name is revoked.
-    let newest = tokens.iter().rfind(|token| token.name.as_str() == name);
-    if !newest.is_some_and(|token| asked.caller.namespaces.covers(&token.namespaces)) {
-        return Err(unknown().into());
-    }
+    named(&asked, &name).await?;
     let ledger = asked.served.ledger.acting_as(&by(&asked, naming.by))?;
     let token = ledger.revoke_token(&name).await?;
     Ok(json(StatusCode::OK, &token))
 }
 
+/// The token of that name that would be revoked, if the caller may know of it. A freed name may have been given to another token since:
+/// the newest token with the name is meant.
+pub(crate) async fn named(asked: &Asked, name: &str) -> Result<Token, Problem> {
+    let mut tokens = asked.served.ledger.tokens().await?;
+    tokens.retain(|token| token.name.as_str() == name);
+    let newest = tokens.pop().filter(|token| asked.caller.namespaces.covers(&token.namespaces));
+    newest.ok_or_else(|| Refusal::new(Code::NotFound, format!("there is no token named {name}")).into())
+}
+
 /// The actor: the caller's token, or the actor that the body names if no token is needed.
-fn by(asked: &Asked, said: Option<String>) -> String {
+pub(crate) fn by(asked: &Asked, said: Option<String>) -> String {
     let token = asked.caller.name.as_ref().map(|name| name.as_str().to_owned());
     token.or(said).unwrap_or_else(|| Actor::ANONYMOUS.to_owned())
 }

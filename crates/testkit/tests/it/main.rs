@@ -27,6 +27,7 @@ mod recovery;
 mod recovery_loop;
 mod request_ids;
 mod rivals;
+mod searches;
 mod server;
 mod servers;
 mod sizes;

@@ -6,12 +6,12 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Padding, Paragraph};
 use tenure_view::words::state_mark;
 
-use super::rows::fitted;
 use crate::output::harmless_line;
 use crate::top::dialog::{Dialog, Form, Menu};
 use crate::top::keys;
 use crate::top::model::Model;
 use crate::top::style::Palette;
+use crate::top::text::fitted;
 
 /// How wide a box is, where there is room.
 const WIDTH: u16 = 76;

@@ -9,9 +9,9 @@ use tenure::store::overview::{Overview, StateCount};
 use tenure_view::needs::needs;
 use tenure_view::words::{Instant, state_mark};
 
-use super::rows::fitted;
 use crate::top::model::Model;
 use crate::top::style::Palette;
+use crate::top::text::fitted;
 
 /// How many of the things that need a person are named.
 const NEEDS_MAX: usize = 3;
@@ -57,13 +57,13 @@ pub(super) fn head(model: &Model, width: usize, is_whole: bool) -> Vec<Line<'sta
 }
 
 fn title(model: &Model, width: usize) -> Line<'static> {
-    let place = &model.place;
-    let writes = match &place.writes_as {
+    let heading = &model.heading;
+    let writes = match &heading.writes_as {
         Some(who) => format!("acting as {who}"),
         None => "read-only".to_owned(),
     };
     let time = model.look.as_ref().map(|_| print_seconds(model.now())).unwrap_or_default();
-    let words = format!("{}  {}  {writes}  {time}", place.namespace, place.store);
+    let words = format!("{}  {}  {writes}  {time}", heading.namespace, heading.store);
     Line::from(vec![
         Span::styled("tenure top  ", model.palette.strong()),
         Span::raw(fitted(&words, width.saturating_sub(12))),

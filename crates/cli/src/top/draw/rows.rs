@@ -17,6 +17,7 @@ use crate::output::harmless_line;
 use crate::top::list::{Section, Tab};
 use crate::top::model::Model;
 use crate::top::style::{Palette, time_left};
+use crate::top::text::{fitted, padded};
 
 /// The widths of the columns that don't grow.
 const STATE: usize = 15;
@@ -207,29 +208,4 @@ fn queues(model: &Model) -> Vec<Line<'static>> {
 
 fn cell(text: &str, width: usize) -> Span<'static> {
     Span::raw(padded(&harmless_line(text), width))
-}
-
-/// A text with a space behind it at least, over exactly that many columns.
-fn padded(text: &str, width: usize) -> String {
-    let text = fitted(text, width.saturating_sub(1));
-    let rest = width.saturating_sub(display_width(&text));
-    format!("{text}{}", " ".repeat(rest))
-}
-
-/// A text over at most that many columns.
-pub(super) fn fitted(text: &str, width: usize) -> String {
-    if display_width(text) <= width {
-        return text.to_owned();
-    }
-    let mut fitted = String::new();
-    for letter in text.chars() {
-        if display_width(&fitted) + display_width(letter.encode_utf8(&mut [0; 4])) >= width {
-            break;
-        }
-        fitted.push(letter);
-    }
-    if width > 0 {
-        fitted.push('…');
-    }
-    fitted
 }

@@ -1,8 +1,11 @@
 //! The console: what its pages say, who may act, and that nothing is done twice, by others, or for another site.
 
+mod access;
 mod acts;
 mod audit;
+mod history;
 mod pages;
+mod queues;
 mod recover;
 mod sign_in;
 

@@ -1,0 +1,222 @@
+//! What happened in a namespace, the newest first, by filters that stand in the address.
+//!
+//! No index finds events by who did them, so a page looks at a bounded number of events; it says how far it came, and goes on from
+//! there.
+
+use askama::Template;
+use axum::http::StatusCode;
+use tenure::core::event::EventKind;
+use tenure::core::refusal::Refusal;
+use tenure::core::time::Time;
+use tenure::store::{Cursor, EventSearch, FoundHistory, Order, Recorded};
+use tenure_view::history::{kind_words, told};
+use tenure_view::words::{Instant, count};
+
+use super::address::{encoded, task_path};
+use super::asked::to;
+use super::layout::{Layout, Place, respond};
+use super::rows::shortened;
+use crate::handlers::search::{event_search, found};
+use crate::problem::Problem;
+use crate::route::{Answered, Asked};
+
+/// How many events a page has.
+const PAGE: usize = 50;
+/// How many characters of what an event says are shown. The page of its task has all of it.
+const WORDS_SHOWN: usize = 240;
+/// The filters of the address, without the types.
+const FILTERS: [&str; 4] = ["actor", "task", "since", "until"];
+
+#[derive(Template)]
+#[template(path = "history.html")]
+struct History {
+    layout: Layout,
+    namespace: String,
+    kinds: Vec<KindChoice>,
+    texts: Vec<Field>,
+    is_filtered: bool,
+    rows: Vec<EventRow>,
+    /// Events that can't be read.
+    unreadable: Vec<String>,
+    /// How far it looked, if it stopped before the page was full.
+    looked: Option<Looked>,
+    /// The addresses of the page before, of the page behind, and of the first one, as far as there are any.
+    newer: Option<String>,
+    older: Option<String>,
+    newest: Option<String>,
+    /// Whether what happens from now on comes onto this page.
+    is_live: bool,
+}
+
+/// A type of events that can be chosen.
+struct KindChoice {
+    word: &'static str,
+    words: String,
+    is_chosen: bool,
+}
+
+/// A filter to write.
+struct Field {
+    name: &'static str,
+    words: &'static str,
+    value: String,
+    example: &'static str,
+}
+
+/// An event.
+struct EventRow {
+    key: String,
+    at: Instant,
+    task: String,
+    path: String,
+    kind: String,
+    actor: String,
+    words: String,
+}
+
+/// How far a page looked.
+struct Looked {
+    /// How many events it looked at, in words.
+    number: String,
+    to: Instant,
+    is_towards_newer: bool,
+}
+
+/// Which way a page goes, and from where.
+enum Direction {
+    Older(Option<Cursor>),
+    Newer(Cursor),
+}
+
+impl Direction {
+    fn of(asked: &Asked) -> Result<Direction, Problem> {
+        match (asked.query.one("before")?, asked.query.one("after")?) {
+            (Some(_), Some(_)) => Err(Refusal::invalid("after", "not together with `before`").into()),
+            (None, Some(after)) => Ok(Direction::Newer(Cursor::from_text(after))),
+            (before, None) => Ok(Direction::Older(before.map(Cursor::from_text))),
+        }
+    }
+}
+
+/// `GET /history`.
+pub(super) async fn page(asked: Asked) -> Answered {
+    let namespace = asked.shown_namespace()?;
+    let search = event_search(&asked, namespace.clone()).await?;
+    let direction = Direction::of(&asked)?;
+    let address = Address::of(&asked, namespace.as_str())?;
+    let found = match &direction {
+        Direction::Older(before) => found(&asked, search.clone(), ("before", before.clone()), PAGE).await?,
+        Direction::Newer(after) => {
+            let upwards = search.clone().with(|search| search.order = Order::Oldest);
+            let mut found = found(&asked, upwards, ("after", Some(after.clone())), PAGE).await?;
+            if found.page.next.is_none() {
+                // There are no more than these before it: the first page has them, and is kept up to date.
+                return to(&address.with(None));
+            }
+            found.page.items.reverse();
+            found
+        }
+    };
+    let now = asked.served.ledger.now().await?;
+    let layout = Layout::of(&asked, Place::History, "History", &namespace, now).await?;
+    let page = History::of(&asked, layout, (&search, &address), (&direction, &found), now)?;
+    Ok(respond(StatusCode::OK, &page))
+}
+
+impl History {
+    fn of(
+        asked: &Asked,
+        layout: Layout,
+        (search, address): (&EventSearch, &Address),
+        (direction, found): (&Direction, &FoundHistory),
+        now: Time,
+    ) -> Result<History, Problem> {
+        let items = &found.page.items;
+        let next = found.page.next.as_ref().map(Cursor::as_str);
+        let at = |recorded: Option<&Recorded>| recorded.map(|recorded| recorded.cursor.as_str().to_owned());
+        let (first, last) = (at(items.first()), at(items.last()));
+        let (newer, older) = match direction {
+            Direction::Older(None) => (None, next.map(str::to_owned)),
+            Direction::Older(Some(_)) => (first, next.map(str::to_owned)),
+            Direction::Newer(_) => (next.map(str::to_owned), last),
+        };
+        let (is_first, is_towards_newer) = match direction {
+            Direction::Older(before) => (before.is_none(), false),
+            Direction::Newer(_) => (false, true),
+        };
+        let looked = found.looked_to.filter(|_| items.len() < PAGE).map(|to| Looked {
+            number: count(search.looks as u64, "event"),
+            to: Instant::of(to, now),
+            is_towards_newer,
+        });
+        let texts = FILTERS.map(|name| {
+            let (words, example) = match name {
+                "actor" => ("Who", "alice"),
+                "task" => ("Task", "build-42"),
+                "since" => ("Since", "24h"),
+                _ => ("Until", "1h"),
+            };
+            Ok::<_, Problem>(Field { name, words, value: said(asked, name)?.unwrap_or_default(), example })
+        });
+        let kinds = EventKind::ALL.map(|kind| KindChoice {
+            word: kind.as_str(),
+            words: kind_words(kind.as_str()),
+            is_chosen: search.kinds.contains(&kind),
+        });
+        Ok(History {
+            layout,
+            namespace: search.namespace.to_string(),
+            kinds: kinds.into(),
+            texts: texts.into_iter().collect::<Result<_, _>>()?,
+            is_filtered: !address.filters.is_empty(),
+            rows: items.iter().map(|recorded| event_row(recorded, now)).collect(),
+            unreadable: found.page.unreadable.clone(),
+            looked,
+            newer: newer.map(|cursor| address.with(Some(("after", &cursor)))),
+            older: older.map(|cursor| address.with(Some(("before", &cursor)))),
+            newest: (!is_first).then(|| address.with(None)),
+            is_live: is_first && search.until.is_none(),
+        })
+    }
+}
+
+fn event_row(Recorded { cursor, event, .. }: &Recorded, now: Time) -> EventRow {
+    EventRow {
+        key: cursor.as_str().to_owned(),
+        at: Instant::of(event.at, now),
+        task: event.task.to_string(),
+        path: task_path(&event.namespace, &event.task),
+        kind: kind_words(event.what.kind()),
+        actor: event.actor.to_string(),
+        words: shortened(&told(&event.what), WORDS_SHOWN),
+    }
+}
+
+fn said(asked: &Asked, name: &'static str) -> Result<Option<String>, Problem> {
+    Ok(asked.query.one(name)?.map(str::to_owned))
+}
+
+/// The address of the page, with its filters as they were written: `24h` stays a day ago.
+struct Address {
+    namespace: String,
+    filters: Vec<(&'static str, String)>,
+}
+
+impl Address {
+    fn of(asked: &Asked, namespace: &str) -> Result<Address, Problem> {
+        let kinds = asked.query.all("type").iter().map(|word| ("type", word.clone()));
+        let mut filters: Vec<_> = kinds.collect();
+        for name in FILTERS {
+            filters.extend(said(asked, name)?.map(|value| (name, value)));
+        }
+        Ok(Address { namespace: namespace.to_owned(), filters })
+    }
+
+    /// From that cursor on; without one it is the first page.
+    fn with(&self, cursor: Option<(&str, &str)>) -> String {
+        let filters = self.filters.iter().map(|(name, value)| (*name, value.as_str()));
+        let pairs = [("ns", self.namespace.as_str())].into_iter().chain(filters).chain(cursor);
+        let pairs: Vec<String> = pairs.map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+        format!("/history?{}", pairs.join("&"))
+    }
+}
