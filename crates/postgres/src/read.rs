@@ -449,6 +449,18 @@ impl Conditions {
         if let Some(queue) = &filter.queue {
             wanted.add("tasks.queue = ", queue.to_string());
         }
+        if let Some(saga_id) = &filter.saga_id {
+            wanted.add("tasks.saga_id = ", saga_id.to_string());
+            if let Some(namespace) = &filter.namespace {
+                // Names are found by both of them.
+                let [namespace, saga_id] =
+                    [namespace.to_string(), saga_id.to_string()].map(|value| wanted.parameter(value));
+                wanted.condition(format!(
+                    "tasks.id = (select names.id from tenure.names \
+                      where names.namespace = {namespace} and names.saga_id = {saga_id})"
+                ));
+            }
+        }
         if let Some(owner) = &filter.owner {
             wanted.add("due.owner = ", owner.to_string());
         }

@@ -7,7 +7,7 @@ use tenure::Error;
 use tenure::api::list::EventPage;
 use tenure::api::to_json;
 use tenure::api::wire::parse_word;
-use tenure::core::id::{LabelKey, LabelValue, Owner, Queue, TaskId};
+use tenure::core::id::{LabelKey, LabelValue, Owner, Queue, SagaId, TaskId};
 use tenure::core::refusal::Refusal;
 use tenure::instant;
 use tenure::record::task_page;
@@ -25,6 +25,7 @@ struct Wanted {
     cause: Option<String>,
     queue: Option<String>,
     owner: Option<String>,
+    saga_id: Option<String>,
     labels: Vec<(String, String)>,
     stale: bool,
     open: bool,
@@ -42,6 +43,7 @@ impl Wanted {
         filter.cause = self.cause.map(|word| parse_word("cause", &word)).transpose()?;
         filter.queue = self.queue.map(Queue::new).transpose()?;
         filter.owner = self.owner.map(Owner::new).transpose()?;
+        filter.saga_id = self.saga_id.map(SagaId::new).transpose()?;
         let labels =
             self.labels.into_iter().map(|(key, value)| Ok((LabelKey::new(key)?, LabelValue::new(value)?)));
         filter.labels = labels.collect::<Result<_, Refusal>>()?;

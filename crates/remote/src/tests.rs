@@ -13,7 +13,7 @@ use tenure_clock::Moment;
 use tenure_core::command::{Action, Command, Holder, HolderAction, LeaseScope, Put, PutUndo};
 use tenure_core::compensation::Undo;
 use tenure_core::id::{
-    Actor, Epoch, Kind, LabelKey, LabelValue, Namespace, Owner, Queue, RequestId, TaskId, Text,
+    Actor, Epoch, Kind, LabelKey, LabelValue, Namespace, Owner, Queue, RequestId, SagaId, TaskId, Text,
 };
 use tenure_core::policy::Jitter;
 use tenure_core::refusal::Code;
@@ -416,6 +416,7 @@ async fn a_list_is_asked_for_with_every_field_of_its_filter() {
         filter.queue = Some(Queue::new("q/1").expect("a name"));
         filter.owner = Some(Owner::new("w").expect("a name"));
         filter.labels = vec![(LabelKey::new("k").expect("a key"), LabelValue::new("a&b").expect("a value"))];
+        filter.saga_id = Some(SagaId::new("s/1").expect("an id"));
         (filter.stale, filter.open, filter.ended_badly, filter.unattended) = (true, true, true, true);
         filter.since = Some(Time::from_micros(0));
         filter.order = Order::Oldest;
@@ -423,7 +424,7 @@ async fn a_list_is_asked_for_with_every_field_of_its_filter() {
     at(&fake).tasks(filter, None, 10.into()).await.expect("a page");
     assert_eq!(
         fake.seen()[0].line,
-        "GET /v1/default/tasks?cause=stalled&queue=q%2F1&owner=w&stale=true&open=true&ended_badly=true&unattended=true\
+        "GET /v1/default/tasks?cause=stalled&queue=q%2F1&owner=w&saga_id=s%2F1&stale=true&open=true&ended_badly=true&unattended=true\
          &since=1970-01-01T00%3A00%3A00.000000Z&order=oldest&state=failed&state=compensated&label=k%3Da%26b&limit=10"
     );
 }

@@ -444,7 +444,11 @@ impl Conditions {
         let in_flight = !filter.states.is_empty() && filter.states.iter().all(waits);
         let by_due = filter.stale || filter.owner.is_some() || in_flight;
         if let Some(namespace) = &filter.namespace {
-            let name = if by_due { "+tasks.namespace = ?" } else { "tasks.namespace = ?" };
+            let name = if by_due || filter.saga_id.is_some() {
+                "+tasks.namespace = ?"
+            } else {
+                "tasks.namespace = ?"
+            };
             wanted.add(name, namespace.to_string());
         }
         if in_flight {
@@ -475,6 +479,19 @@ impl Conditions {
         }
         if let Some(queue) = &filter.queue {
             wanted.add("tasks.queue = ?", queue.to_string());
+        }
+        if let Some(saga_id) = &filter.saga_id {
+            wanted.add("tasks.saga_id = ?", saga_id.to_string());
+            if let Some(namespace) = &filter.namespace {
+                // Found by two indexes: a saga id that is the task's own id is in none by saga ids.
+                let found = "tasks.no in (\
+                    select no from tasks where namespace = ? and saga_id = ? and saga_id <> id union all \
+                    select no from tasks where namespace = ? and id = ?)";
+                wanted.clauses.push(found.to_owned());
+                for _ in 0..2 {
+                    wanted.values.extend([namespace.to_string().into(), saga_id.to_string().into()]);
+                }
+            }
         }
         if let Some(owner) = &filter.owner {
             wanted.add("tasks.no in (select task from due where owner = ?)", owner.to_string());
@@ -554,6 +571,13 @@ pub(crate) mod tests {
             let plan = plan(&filter);
             assert!(plan.contains("SEARCH tasks USING INTEGER PRIMARY KEY (rowid=?)"), "{plan}");
         }
+    }
+
+    #[test]
+    fn a_saga_id_is_found_by_indexes() {
+        let plan = plan(&in_a_namespace().with(|filter| filter.saga_id = SagaId::new("s").ok()));
+        assert!(plan.contains("tasks_by_saga") && !plan.contains("SCAN tasks"), "{plan}");
+        assert!(plan.contains("SEARCH tasks USING INTEGER PRIMARY KEY (rowid=?)"), "{plan}");
     }
 
     #[test]

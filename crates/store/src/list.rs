@@ -1,7 +1,7 @@
 //! Lists: which tasks one contains, in which order, and its pages.
 
 use tenure_api::instant;
-use tenure_core::id::{LabelKey, LabelValue, Namespace, Owner, Queue, TaskId};
+use tenure_core::id::{LabelKey, LabelValue, Namespace, Owner, Queue, SagaId, TaskId};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::{Cause, LABELS_MAX, State};
 use tenure_core::time::Time;
@@ -22,6 +22,8 @@ pub struct Filter {
     pub queue: Option<Queue>,
     /// Only held by, or reserved for, this owner.
     pub owner: Option<Owner>,
+    /// Only the task with this saga id: there is one at most in a namespace.
+    pub saga_id: Option<SagaId>,
     /// Only with all of these labels.
     pub labels: Vec<(LabelKey, LabelValue)>,
     /// Only those whose lease or reservation has lapsed.
@@ -51,6 +53,7 @@ impl Filter {
             cause,
             queue,
             owner,
+            saga_id,
             labels,
             stale,
             open,
@@ -64,6 +67,7 @@ impl Filter {
             ("cause", cause.map(|cause| cause.as_str().to_owned())),
             ("queue", queue.as_ref().map(ToString::to_string)),
             ("owner", owner.as_ref().map(ToString::to_string)),
+            ("saga_id", saga_id.as_ref().map(ToString::to_string)),
             ("stale", truth(stale)),
             ("open", truth(open)),
             ("ended_badly", truth(ended_badly)),

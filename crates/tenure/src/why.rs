@@ -287,8 +287,20 @@ fn compensating(task: &Task, undoing: &Undoing, now: Time) -> Said {
     }
 }
 
+/// Why an ended task ended as it did, and what that leaves to do, without the time: for views that show it beside. None if the
+/// task has not ended, or if nothing else is known.
+pub fn why_ended(task: &Task, now: Time) -> Option<String> {
+    let words = after_its_time(task, task.ending()?, now);
+    let words = words.trim_start_matches([',', ';', ' ']);
+    (!words.is_empty()).then(|| words.to_owned())
+}
+
 fn ended(task: &Task, ending: &Ending, now: Time) -> String {
-    let mut words = format!("since {}", ago(ending.finished_at, now));
+    format!("since {}{}", ago(ending.finished_at, now), after_its_time(task, ending, now))
+}
+
+fn after_its_time(task: &Task, ending: &Ending, now: Time) -> String {
+    let mut words = String::new();
     if ending.cause.as_str() != task.state().as_str() {
         let _ = write!(words, ", cause {}", ending.cause.as_str());
     }

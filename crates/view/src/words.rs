@@ -3,6 +3,8 @@
 use tenure::core::task::{Phase, State, Task};
 use tenure::core::time::Time;
 use tenure::instant::{print_seconds, rough, rough_left};
+use tenure::store::watch::Watchers;
+use tenure::why::{why_ended, why_watched};
 
 /// In milliseconds since 1970, as scripts count.
 pub fn millis(time: Time) -> i64 {
@@ -91,6 +93,11 @@ impl Left {
 pub fn holder(task: &Task) -> Option<&str> {
     let leased = task.lease().map(|lease| lease.owner.as_str());
     leased.or_else(|| task.reservation().map(|reservation| reservation.owner.as_str()))
+}
+
+/// Why a task is where it is, for a row that has the time of its end beside.
+pub fn row_words(task: &Task, watchers: &Watchers, now: Time) -> String {
+    why_ended(task, now).unwrap_or_else(|| why_watched(task, now, watchers).words)
 }
 
 /// A count with its noun: `1 task`, `3 tasks`.

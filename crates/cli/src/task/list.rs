@@ -4,7 +4,7 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use tenure::Ledger;
 use tenure::api::task::Task as TaskJson;
-use tenure::core::id::{LabelKey, LabelValue, Owner, Queue};
+use tenure::core::id::{LabelKey, LabelValue, Owner, Queue, SagaId};
 use tenure::core::refusal::Refusal;
 use tenure::core::task::{Cause, State};
 use tenure::instant::Since;
@@ -39,6 +39,9 @@ pub(crate) struct List {
     /// Show only tasks held by or reserved for this owner
     #[arg(long, add = ArgValueCompleter::new(complete::owners))]
     owner: Option<String>,
+    /// Show only the task with this saga id
+    #[arg(long = "saga", value_name = "SAGA_ID")]
+    saga_id: Option<String>,
     /// Show only tasks with this label. Can be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
     labels: Vec<(String, String)>,
@@ -88,6 +91,7 @@ impl List {
         filter.cause = self.cause;
         filter.queue = self.queue.map(Queue::new).transpose()?;
         filter.owner = self.owner.map(Owner::new).transpose()?;
+        filter.saga_id = self.saga_id.map(SagaId::new).transpose()?;
         filter.labels = labels?;
         filter.stale = self.stale;
         filter.open = self.open;

@@ -3,8 +3,7 @@
 use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::store::watch::Watchers;
-use tenure::why::why_watched;
-use tenure_view::words::{Instant, Left, StateMark, holder, state_mark};
+use tenure_view::words::{Instant, Left, StateMark, holder, row_words, state_mark};
 
 use super::address::task_path;
 
@@ -46,7 +45,7 @@ pub(super) fn row(task: &Task, watchers: &Watchers, now: Time) -> Row {
         left: Left::of(task, now),
         progress: progress.map(|progress| shortened(progress.as_str(), PROGRESS_SHOWN)).unwrap_or_default(),
         attempt: format!("{} of {}", task.attempts, task.policy.max_attempts),
-        why: why_watched(task, now, watchers).words,
+        why: row_words(task, watchers, now),
         since: Instant::of(since, now),
     }
 }

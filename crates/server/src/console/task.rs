@@ -74,7 +74,8 @@ struct CompensationView {
     reason: String,
     status: &'static str,
     mark: &'static str,
-    tries: u32,
+    /// How many tries failed, in words.
+    failed: String,
     receipt: Option<String>,
     last_error: Option<String>,
     waiver: Option<String>,
@@ -225,12 +226,16 @@ fn compensation(one: &Compensation, offer: Option<Offer>) -> CompensationView {
         reason: one.undo.reason.as_ref().map(ToString::to_string).unwrap_or_default(),
         status: one.status.as_str(),
         mark,
-        tries: one.tries,
+        failed: failed(one.tries),
         receipt: text(one.receipt.as_ref().map(|receipt| receipt.as_str())),
         last_error: text(one.last_error.as_ref().map(|error| error.as_str())),
         waiver: text(one.waiver.as_ref().map(|waiver| waiver.as_str())),
         offer,
     }
+}
+
+fn failed(tries: u32) -> String {
+    if tries == 1 { "1 try failed".to_owned() } else { format!("{tries} tries failed") }
 }
 
 fn documents(task: &Task) -> Vec<DocumentView> {

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::http::StatusCode;
-use tenure::core::id::{LabelKey, LabelValue, Owner, TaskId};
+use tenure::core::id::{LabelKey, LabelValue, Owner, SagaId, TaskId};
 use tenure::core::task::{Cause, State};
 use tenure::store::size::task_bytes;
 use tenure::store::{Cursor, Filter, Order};
@@ -104,7 +104,7 @@ fn address(namespace: &str, filter: &Filter, cursor: Option<&str>) -> String {
     format!("/tasks?{}", pairs.join("&"))
 }
 
-/// `GET /search`: leads to the task of that id, or to the tasks with that label, or of that owner.
+/// `GET /search`: leads to the task of that id or saga id, or to the tasks with that label, or of that owner.
 pub(super) async fn search(asked: Asked) -> Answered {
     let (namespace, wanted) = (asked.shown_namespace()?, asked.query.one("q")?.unwrap_or_default().trim());
     let ledger = asked.served.ledger_of(&namespace)?;
@@ -117,6 +117,15 @@ pub(super) async fn search(asked: Asked) -> Answered {
         }
     }
     let mut filter = Filter::default();
+    if let Ok(saga_id) = SagaId::new(wanted) {
+        let of_saga = filter.clone().with(|filter| filter.saga_id = Some(saga_id));
+        let permit = asked.quota.scan().await?;
+        let found = ledger.tasks(of_saga, None, 1).await?;
+        drop(permit);
+        if let Some(task) = found.items.first() {
+            return to(&task_path(&namespace, &task.id));
+        }
+    }
     let label = wanted.split_once('=').map(|(key, value)| (LabelKey::new(key), LabelValue::new(value)));
     if let Some((Ok(key), Ok(value))) = label {
         filter.labels = vec![(key, value)];

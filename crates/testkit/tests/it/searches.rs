@@ -1,4 +1,5 @@
-//! The search through the history, the same on every store and over HTTP: its order, its pages, its filters and its bounds.
+//! The search through the history, the same on every store and over HTTP: its order, its pages, its filters and its bounds. And that of
+//! a task by its saga id.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,8 +7,10 @@ use std::time::Duration;
 
 use tenure::clock::ManualClock;
 use tenure::core::event::EventKind;
-use tenure::core::id::{Actor, Namespace, TaskId};
-use tenure::store::{Cursor, EventFilter, EventSearch, FoundHistory, Order, PageSize, Recorded, Store};
+use tenure::core::id::{Actor, Namespace, SagaId, TaskId};
+use tenure::store::{
+    Cursor, EventFilter, EventSearch, Filter, FoundHistory, Order, PageSize, Recorded, Store,
+};
 use tenure::{Error, Ledger};
 use tenure_testkit::served::Served;
 use tenure_testkit::server::{Server, required};
@@ -250,6 +253,29 @@ fn what_a_search_can_not_be_is_refused_by_its_name() {
         let kinds = EventKind::ALL.repeat(2);
         assert_eq!(field(everything().with(|search| search.kinds = kinds), None).await, Some("type"));
         assert_eq!(field(everything(), Some("t5")).await, Some("cursor"));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_task_is_found_by_its_saga_id_whether_that_is_its_own_id_or_not() {
+    on_every_store(async |past| {
+        let ledger = Ledger::with_store(Arc::clone(&past.searched));
+        ledger.create("with-a-saga").saga_id("saga-1").await?;
+        ledger.in_namespace("elsewhere")?.create("other").saga_id("saga-1").await?;
+        let found = async |namespace: Option<&str>, saga: &str| {
+            let filter = Filter::default().with(|filter| {
+                filter.namespace = namespace.map(|name| Namespace::new(name).expect("a name"));
+                filter.saga_id = Some(SagaId::new(saga).expect("an id"));
+            });
+            let page = past.searched.tasks(filter, None, EVERYTHING).await.expect("a page");
+            page.items.into_iter().map(|task| task.id.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(found(Some("default"), "saga-1").await, ["with-a-saga"]);
+        assert_eq!(found(Some("elsewhere"), "saga-1").await, ["other"]);
+        assert_eq!(found(Some("default"), "t-03").await, ["t-03"]);
+        assert!(found(Some("default"), "with-a-saga").await.is_empty(), "its saga has another id");
+        assert_eq!(found(None, "saga-1").await.len(), 2);
         Ok(())
     });
 }

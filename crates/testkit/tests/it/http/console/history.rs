@@ -164,7 +164,7 @@ fn a_page_that_looked_at_enough_says_how_far_it_came_and_goes_on_from_there() {
 fn the_history_is_for_every_role_and_for_nobody_else() {
     let World { store, served, ledger, .. } = world();
     block_on(async {
-        ledger.create("hidden").await?;
+        ledger.create("of-others").await?;
         ledger.in_namespace("shop")?.create("seen").await?;
         for role in Role::ALL {
             let secret = token(&store, role.as_str(), role, NamespaceScope::All, None).await;
@@ -178,7 +178,7 @@ fn the_history_is_for_every_role_and_for_nobody_else() {
         let secret = token(&store, "shop", Role::Admin, shop, None).await;
         let browser = Browser::signed_in(&served, &secret).await;
         let page = browser.get("/history").await.text;
-        assert!(page.contains(">seen</a>") && !page.contains("hidden"), "{page}");
+        assert!(page.contains(">seen</a>") && !page.contains("of-others"), "{page}");
         for path in ["/history", "/queues"] {
             assert_eq!(browser.get(&format!("{path}?ns=default")).await.status, 404, "{path}");
             let stranger = Browser::of(&served).get(path).await;
