@@ -112,7 +112,7 @@ async fn watch_it(
             }
             Some(done) = done.recv() => {
                 model.is_done(done, ledger.entropy());
-                wants.send_modify(|_| {});
+                wants.send_replace(model.wanted());
                 None
             }
             number = signals.next() => break Err(CliError::Interrupted(number)),

@@ -85,7 +85,7 @@ fn a_parked_task_is_found_its_undo_is_seen_and_it_is_retried() {
     screen.press(&format!("\x7f{ENTER}{ENTER}{ENTER}"));
     screen.shows(&["say why, in a few words"]);
     screen.press(&format!("the key is back{ENTER}"));
-    screen.shows(&["parked-again  ○ planned", "This is the new task."]);
+    screen.shows(&["parked-again  ↺ compensating", "This is the new task."]);
     let retried = place.task("parked-again");
     assert_eq!((&retried["retry_of"], &retried["owed"]), (&json("\"parked\""), &json("1")));
     let events = place.done("events --task parked -o json");
