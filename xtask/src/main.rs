@@ -89,6 +89,9 @@ Usage: cargo xtask <command>
                      ARGS: --sizes, --rounds, --folder, --keep, --url for PostgreSQL.
   bench soak [ARGS]  An hour of `tenure serve` at half of its highest rate: latency, memory and files, minute by minute;
                      ARGS: --minutes, --tasks, --leased, --folder.
+  bench viewers [ARGS]
+                     What twenty people at the console cost claims and heartbeats, and what they wait for their pages; ARGS: --tasks,
+                     --leased, --viewers, --rounds, --seconds, --folder.
   bench postgres --url URL [ARGS]
                      The same beside PostgreSQL by hand, on a server of yours; ARGS: --seconds, --rounds, --only.
 
@@ -148,7 +151,7 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
         ["bench", "http", further @ ..] => {
             cargo(&root, &[&["bench", "-p", "tenure-server", "--bench", "http", "--"], further].concat())
         }
-        ["bench", bench @ ("growth" | "soak"), further @ ..] => {
+        ["bench", bench @ ("growth" | "soak" | "viewers"), further @ ..] => {
             cargo(&root, &[&["bench", "-p", "tenure-cli", "--bench", bench, "--"], further].concat())
         }
         ["bench", "python", further @ ..] => bench::python::run(&root, further),

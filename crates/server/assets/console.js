@@ -148,6 +148,7 @@
         loadedAt = now();
         isBroken = false;
         show(next);
+        again(next.body);
       } else {
         isBroken = true;
       }
@@ -158,6 +159,11 @@
       tick();
       if (wanted) setTimeout(refresh, 500);
     }
+  }
+
+  // The server shows many viewers the same look. Where something has happened since, nobody will say it again.
+  function again(page) {
+    if (page.dataset.again) setTimeout(refresh, Number(page.dataset.again));
   }
 
   // ---- when ----------------------------------------------------------------------------------------------------
@@ -173,6 +179,7 @@
       source.addEventListener("changed", refresh);
     };
     listen();
+    again(body);
     window.addEventListener("pagehide", () => { source?.close(); source = null; });
     window.addEventListener("pageshow", listen);
     // Heartbeats are no events, but they move the ends of leases.

@@ -4,7 +4,7 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use tenure_api::wire::Word;
 use tenure_clock::Clock;
-use tenure_core::id::{Namespace, Queue, RequestId, TaskId};
+use tenure_core::id::{Namespace, Queue, RequestId, SagaId, TaskId};
 use tenure_core::task::{State, Task};
 use tenure_core::time::Time;
 use tenure_store::Error;
@@ -432,6 +432,18 @@ impl Conditions {
         }
     }
 
+    /// By two indexes: a saga id that is the task's own id is in none by saga ids.
+    fn of_saga(&mut self, saga_id: &SagaId, namespace: Option<&Namespace>) {
+        self.add("tasks.saga_id = ?", saga_id.to_string());
+        let Some(namespace) = namespace else { return };
+        let found = "tasks.no in (select no from tasks where namespace = ? and saga_id = ? and saga_id <> id \
+                     union all select no from tasks where namespace = ? and id = ?)";
+        self.clauses.push(found.to_owned());
+        for _ in 0..2 {
+            self.values.extend([namespace.to_string().into(), saga_id.to_string().into()]);
+        }
+    }
+
     /// The same as the store in memory says in Rust.
     fn of(filter: &Filter, after: Option<i64>, now: Time) -> Conditions {
         let mut wanted = Conditions::default();
@@ -481,17 +493,7 @@ impl Conditions {
             wanted.add("tasks.queue = ?", queue.to_string());
         }
         if let Some(saga_id) = &filter.saga_id {
-            wanted.add("tasks.saga_id = ?", saga_id.to_string());
-            if let Some(namespace) = &filter.namespace {
-                // Found by two indexes: a saga id that is the task's own id is in none by saga ids.
-                let found = "tasks.no in (\
-                    select no from tasks where namespace = ? and saga_id = ? and saga_id <> id union all \
-                    select no from tasks where namespace = ? and id = ?)";
-                wanted.clauses.push(found.to_owned());
-                for _ in 0..2 {
-                    wanted.values.extend([namespace.to_string().into(), saga_id.to_string().into()]);
-                }
-            }
+            wanted.of_saga(saga_id, filter.namespace.as_ref());
         }
         if let Some(owner) = &filter.owner {
             wanted.add("tasks.no in (select task from due where owner = ?)", owner.to_string());

@@ -103,7 +103,7 @@ pub(super) async fn page(asked: Asked) -> Answered {
     // A record that can't be read is what an audit is for, so it must not prevent this page.
     let look = asked.served.snapshots.look(&ledger, &asked.quota).await;
     let tasks =
-        look.map(|snapshot| tasks_of(&snapshot.overview)).map_err(|problem| problem.detail().to_owned());
+        look.map(|seen| tasks_of(&seen.snapshot.overview)).map_err(|problem| problem.detail().to_owned());
     let (kept, now) = (asked.served.audits.of(&namespace), ledger.now().await?);
     let layout = Layout::of(&asked, Place::Audit, "Audit", &namespace, now).await?;
     let KeptAudits { running, verdict, unfinished, anchor, .. } = kept;

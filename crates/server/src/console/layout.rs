@@ -6,7 +6,7 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, Head
 use axum::http::{Response, StatusCode};
 use tenure::access::Role;
 use tenure::core::id::Namespace;
-use tenure::core::time::Time;
+use tenure::core::time::{Span, Time};
 use tenure_view::words::millis;
 
 use super::assets::VERSION;
@@ -41,6 +41,8 @@ pub(super) struct Layout {
     pub(super) title: String,
     pub(super) version: &'static str,
     pub(super) place: Place,
+    /// When the page should be loaded again, because it shows less than what has happened.
+    pub(super) again: Option<Span>,
     /// None on pages for people who are not signed in.
     pub(super) head: Option<Head>,
 }
@@ -61,7 +63,18 @@ pub(super) struct Head {
 impl Layout {
     /// Without a head.
     pub(super) fn bare(title: &str) -> Layout {
-        Layout { title: title.to_owned(), version: &VERSION, place: Place::Elsewhere, head: None }
+        Layout {
+            title: title.to_owned(),
+            version: &VERSION,
+            place: Place::Elsewhere,
+            again: None,
+            head: None,
+        }
+    }
+
+    /// The same, to be loaded again after that long.
+    pub(super) fn again_after(self, again: Option<Span>) -> Layout {
+        Layout { again, ..self }
     }
 
     /// With one, for a page about that namespace at that time.
@@ -89,7 +102,7 @@ impl Layout {
             manages_tokens: asked.caller.role.includes(Role::Admin),
             now_ms: millis(now),
         };
-        Ok(Layout { title: title.to_owned(), version: &VERSION, place, head: Some(head) })
+        Ok(Layout { title: title.to_owned(), version: &VERSION, place, again: None, head: Some(head) })
     }
 }
 

@@ -17,6 +17,7 @@ use tenure_view::words::{Instant, StateMark, state_mark};
 use super::chart;
 use super::layout::{Layout, Place, respond};
 use super::rows::{List, row};
+use super::snapshot::Seen;
 use crate::listen::Encrypted;
 use crate::route::{Answered, Asked};
 
@@ -91,10 +92,10 @@ struct RecoverySeen {
 pub(crate) async fn page(asked: Asked) -> Answered {
     let namespace = asked.shown_namespace()?;
     let ledger = asked.served.ledger_of(&namespace)?;
-    let snapshot = asked.served.snapshots.look(&ledger, &asked.quota).await?;
+    let Seen { snapshot, again } = asked.served.snapshots.look(&ledger, &asked.quota).await?;
     let layout = Layout::of(&asked, Place::Now, "Now", &namespace, asked.served.ledger.now().await?).await?;
     // As of the look: recovery, for one, was there then, and what it did since is not known.
-    let mut page = Now::of(layout, &snapshot, snapshot.overview.at);
+    let mut page = Now::of(layout.again_after(again), &snapshot, snapshot.overview.at);
     page.may_act = asked.may_act();
     page.first = snapshot.is_empty().then(|| First {
         store: asked.served.options.store.clone(),

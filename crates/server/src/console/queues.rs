@@ -12,6 +12,7 @@ use tenure_view::words::{StateMark, count, state_mark};
 use super::address::encoded;
 use super::layout::{Layout, Place, respond};
 use super::now::{self, QueueRow};
+use super::snapshot::Seen;
 use crate::route::{Answered, Asked};
 
 /// How many queues are shown. The page says if there are more.
@@ -53,10 +54,10 @@ struct Ends {
 pub(super) async fn page(asked: Asked) -> Answered {
     let namespace = asked.shown_namespace()?;
     let ledger = asked.served.ledger_of(&namespace)?;
-    let snapshot = asked.served.snapshots.look(&ledger, &asked.quota).await?;
+    let Seen { snapshot, again } = asked.served.snapshots.look(&ledger, &asked.quota).await?;
     let now = asked.served.ledger.now().await?;
     let layout = Layout::of(&asked, Place::Queues, "Queues", &namespace, now).await?;
-    let page = Queues::of(layout, &snapshot.overview, namespace.as_str());
+    let page = Queues::of(layout.again_after(again), &snapshot.overview, namespace.as_str());
     Ok(respond(StatusCode::OK, &page))
 }
 
