@@ -68,15 +68,18 @@ impl Top {
             let words = "tenure top needs a terminal; for scripts use `tenure status -o json`";
             return Err(CliError::Usage(words.to_owned()));
         }
-        let ledger = context.ledger_to_read().await?;
+        // A mistyped store must not look like one in which all is well.
+        let ledger = context.existing_ledger().await?;
         // A store that can't be read is an error of the command, not a picture.
         ledger.now().await?;
         let who = context.person(&self.by);
+        // Only the server knows the token's name.
+        let has_token = context.is_store_served()? && context.token()?.is_some();
         let actor = Actor::new(who.as_str())?;
         let heading = Heading {
             store: url_without_secrets(&context.store_of(&context.settings()?)?),
             namespace: ledger.namespace().to_string(),
-            writes_as: self.write.then_some(who),
+            writes_as: self.write.then(|| if has_token { "your token".to_owned() } else { who }),
         };
         let mut signals = Signals::that_end()?;
         let mut model = Model::new(heading, Palette::of(screen == Screen::Coloured));

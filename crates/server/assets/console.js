@@ -6,6 +6,7 @@
 "use strict";
 (() => {
   const body = document.body;
+  tickWaivers();
   if (!body.dataset.now) return rememberNames();
 
   // Times are the store's, whatever the clock of this machine says.
@@ -54,6 +55,7 @@
     // Only a change of this is read aloud; the age beside it is not.
     const age = at - loadedAt;
     const isLive = !isBroken && age < 10000;
+    words.parentElement.classList.toggle("bad", isBroken);
     set(words, isBroken ? "not connected" : isLive ? "live" : "waiting");
     set(ageWords, isLive ? "" : `, as of ${rough(age)} ago`);
   }
@@ -202,6 +204,17 @@
   rememberNames();
   tick();
   setInterval(tick, 1000);
+
+  // ---- forms ---------------------------------------------------------------------------------------------------
+
+  // Who says why something is waived waives it.
+  function tickWaivers() {
+    for (const reason of document.querySelectorAll('input[name^="waive-"][name$="-reason"]')) {
+      reason.addEventListener("input", () => {
+        if (reason.value.trim()) document.getElementById(reason.name.replace("-reason", "")).checked = true;
+      });
+    }
+  }
 
   // ---- names ---------------------------------------------------------------------------------------------------
 

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use tenure::Error;
 use tenure::access::{NewToken, Token, TokenHash, Tokens};
+use tenure::clock::Moment;
 use tenure::core::command::Command;
 use tenure::core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::core::verb::Verb;
+use tenure::instant::rough;
 use tenure::store::answering::{AnswerOptions, Answered, MinimalAnswer};
 use tenure::store::metrics::StoreMetrics;
 use tenure::store::overview::{Holding, Overview};
@@ -18,6 +20,7 @@ use tenure::store::{
     Answer, BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, Lapsed, Page, PageSize,
     Recorded, Store,
 };
+use tenure_view::needs::UNWRITABLE;
 
 use crate::metrics::Metrics;
 
@@ -62,7 +65,14 @@ impl Store for MeteredStore {
     }
 
     fn overview(&self, namespace: Namespace) -> BoxFuture<'_, Result<Overview, Error>> {
-        self.store.overview(namespace)
+        Box::pin(async move {
+            let mut overview = self.store.overview(namespace).await?;
+            if let Some((since, failure)) = self.metrics.writes().refused() {
+                let since = rough(Moment::now().since(since));
+                overview.warnings.insert(0, format!("{UNWRITABLE} for {since}: {failure}"));
+            }
+            Ok(overview)
+        })
     }
 
     fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>> {

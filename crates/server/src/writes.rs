@@ -24,6 +24,8 @@ struct Failing {
     last: Moment,
     count: u64,
     is_told: bool,
+    /// Why the last one failed.
+    words: String,
 }
 
 impl Writes {
@@ -43,11 +45,18 @@ impl Writes {
 
     /// Whether writes currently fail.
     pub(crate) fn are_refused(&self) -> bool {
+        self.refused().is_some()
+    }
+
+    /// Since when writes fail, if they do, and why.
+    pub(crate) fn refused(&self) -> Option<(Moment, String)> {
         let now = Moment::now();
-        self.failing().as_ref().is_some_and(|failing| {
+        let failing = self.failing();
+        let failing = failing.as_ref().filter(|failing| {
             failing.last.since(failing.since) >= self.counts_after
                 && now.since(failing.last) < FORGOTTEN_AFTER
-        })
+        })?;
+        Some((failing.since, failing.words.clone()))
     }
 
     fn go_through(&self) {
@@ -63,14 +72,15 @@ impl Writes {
         let mut failing = self.failing();
         // A failure of long ago says nothing about now.
         let known = failing.take().filter(|known| now.since(known.last) < FORGOTTEN_AFTER);
-        let Failing { since, count, is_told, .. } =
-            known.unwrap_or(Failing { since: now, last: now, count: 0, is_told: false });
+        let (since, count, is_told) =
+            known.map_or((now, 0, false), |known| (known.since, known.count, known.is_told));
         let counts = now.since(since) >= self.counts_after;
         if counts && !is_told {
             tracing::warn!(error = words, "the store does not accept writes");
         }
         let count = count.saturating_add(1);
-        *failing = Some(Failing { since, last: now, count, is_told: is_told || counts });
+        let words = words.to_owned();
+        *failing = Some(Failing { since, last: now, count, is_told: is_told || counts, words });
     }
 
     fn failing(&self) -> MutexGuard<'_, Option<Failing>> {

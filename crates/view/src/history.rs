@@ -48,7 +48,9 @@ pub fn attempts(events: &[Recorded], task: &Task, now: Time) -> Vec<Attempt> {
         if let (Some((how, ended_at)), Some((open, began))) = (ended, attempts.last_mut())
             && open.end.is_empty()
         {
-            open.end = how.to_owned();
+            let is_by_others = ended_at.is_none() && event.actor.as_str() != open.owner;
+            let by = if is_by_others { format!(" by {}", event.actor) } else { String::new() };
+            open.end = format!("{how}{by}");
             open.took = rough(ended_at.unwrap_or(event.at).since(*began));
         }
         if let Some((grant, what)) = begun {
@@ -159,7 +161,10 @@ pub fn told(what: &EventData) -> String {
         EventData::Annotated { note, terminal_reason, .. } => {
             note.as_ref().or(terminal_reason.as_ref()).map(ToString::to_string).unwrap_or_default()
         }
-        EventData::Retried { successor, reason, .. } => format!("as {successor}: {reason}"),
+        EventData::Retried { successor, reason, waived } => {
+            let waived = waived.iter().map(|waiver| format!("; waived {}: {}", waiver.seq, waiver.reason));
+            format!("as {successor}: {reason}{}", waived.collect::<String>())
+        }
         _ => String::new(),
     }
 }

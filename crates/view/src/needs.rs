@@ -1,24 +1,37 @@
 //! What a person should see to, in words, the most pressing first.
 
+use tenure::core::id::TaskId;
+use tenure::core::policy::OnLapse;
 use tenure::core::task::{State, Task};
-use tenure::core::time::Time;
+use tenure::core::time::{Span, Time};
 use tenure::why::why_watched;
 
 use crate::Snapshot;
 use crate::words::{Instant, count};
+
+/// How the warning of a server begins that can't write to its store. Recovery can't say then that it runs.
+pub const UNWRITABLE: &str = "the store can't be written";
+/// A queue may be left alone for so long: a worker may just be between two claims.
+const ALONE_MAX: Span = Span::from_secs(60);
+/// How many queues are named.
+const QUEUES_NAMED: usize = 3;
 
 /// Something that a person should see to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Need {
     /// What it is.
     pub words: String,
-    /// Where a screen has more of it.
+    /// The task that it is about, if it is about one.
+    pub task: Option<TaskId>,
+    /// Else where a screen has more of it.
     pub section: Section,
 }
 
 /// The parts that each first screen has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Section {
+    /// The store as a whole.
+    Store,
     /// Tasks whose lease or reservation has lapsed.
     Stale,
     /// Tasks that are parked for a person.
@@ -27,31 +40,60 @@ pub enum Section {
     EndedBadly,
     /// Tasks that somebody works on.
     InFlight,
+    /// What waits.
+    Queues,
     /// Whether recovery runs.
     Recovery,
 }
 
+impl Need {
+    fn of(words: String, section: Section) -> Need {
+        Need { words, task: None, section }
+    }
+}
+
 /// What a person should see to.
 pub fn needs(snapshot: &Snapshot, now: Time) -> Vec<Need> {
-    let found = [recovery(snapshot, now), parked(snapshot, now), badly(snapshot, now), told(snapshot, now)];
-    found.into_iter().flatten().collect()
+    let warnings = snapshot.overview.warnings.iter();
+    let warnings = warnings.map(|words| Need::of(first_large(words), Section::Store));
+    let found = [
+        recovery(snapshot, now),
+        parked(snapshot, now),
+        held(snapshot, now),
+        badly(snapshot, now),
+        told(snapshot, now),
+        alone(snapshot, now),
+    ];
+    warnings.chain(found.into_iter().flatten()).collect()
+}
+
+fn first_large(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// That no recovery runs, or that it can't handle a task.
 fn recovery(snapshot: &Snapshot, now: Time) -> Option<Need> {
     let overview = &snapshot.overview;
+    if overview.warnings.iter().any(|words| words.starts_with(UNWRITABLE)) {
+        return None;
+    }
     if overview.recovery.are_there(now) {
         let (task, obstacle) = first_obstacle(snapshot, now)?;
-        return Some(Need { words: format!("{}: {obstacle}", task.id), section: Section::Stale });
+        let words = format!("{}: {obstacle}", task.id);
+        return Some(Need { words, task: Some(task.id.clone()), section: Section::Stale });
     }
     let is_open = overview.states.iter().any(|one| one.state.terminal().is_none() && one.count > 0);
-    let waiting = match snapshot.stale_count() {
+    let unheld = |task: &&Task| task.state() == State::Compensating && task.lease().is_none();
+    let waiting = match snapshot.stale_count() + snapshot.in_flight.iter().filter(unheld).count() as u64 {
         0 => String::new(),
-        1 => ", and 1 stale task waits for it".to_owned(),
-        stale => format!(", and {stale} stale tasks wait for it"),
+        1 => ", and 1 task waits for it".to_owned(),
+        waiting => format!(", and {waiting} tasks wait for it"),
     };
-    let words = format!("No recovery is running{waiting}: start `tenure serve` or `tenure recover --watch`");
-    is_open.then_some(Need { words, section: Section::Recovery })
+    let words = format!(
+        "No recovery is running{waiting}: start `tenure recover --watch`, or `tenure serve` without --no-recovery"
+    );
+    is_open.then_some(Need::of(words, Section::Recovery))
 }
 
 /// A stale task that recovery can't handle, and why.
@@ -68,16 +110,41 @@ fn parked(snapshot: &Snapshot, now: Time) -> Option<Need> {
     let verb = if parked.count == 1 { "is" } else { "are" };
     let age = age(parked.oldest.as_ref().map(|one| one.since), now);
     let words = format!("{} {verb} parked for a person{age}", count(parked.count, "task"));
-    Some(Need { words, section: Section::Quarantined })
+    Some(Need::of(words, Section::Quarantined))
+}
+
+/// Lapsed tasks that recovery leaves, because their policy is to hold them.
+fn held(snapshot: &Snapshot, now: Time) -> Option<Need> {
+    let held = snapshot.stale.iter();
+    let held: Vec<&Task> =
+        held.filter(|task| task.policy.on_lapse == OnLapse::Hold && task.lease().is_some()).collect();
+    let first = held.iter().min_by_key(|task| lapsed_at(task))?;
+    let waits = if held.len() == 1 { "waits" } else { "wait" };
+    let words = format!(
+        "{} {waits} for a new owner{}: under `hold` recovery leaves a lapsed lease, and only somebody who acquires the task goes on",
+        count(held.len() as u64, "task"),
+        age(lapsed_at(first), now)
+    );
+    let task = (held.len() == 1).then(|| first.id.clone());
+    Some(Need { words, task, section: Section::Stale })
+}
+
+fn lapsed_at(task: &Task) -> Option<Time> {
+    task.lease().map(|lease| lease.expires_at)
 }
 
 fn badly(snapshot: &Snapshot, now: Time) -> Option<Need> {
     let number = snapshot.ended_badly.len() as u64;
-    let oldest = snapshot.ended_badly.last()?.ending().map(|ending| ending.finished_at);
-    let or_more = if snapshot.has_more_that_ended_badly { " or more" } else { "" };
-    let (noun, age) = (if number == 1 { "task" } else { "tasks" }, age(oldest, now));
+    let finished = |task: &Task| task.ending().map(|ending| ending.finished_at);
+    let oldest = snapshot.ended_badly.iter().filter_map(finished).min()?;
+    // Of more than were read nobody knows the oldest.
+    let (or_more, age) = match snapshot.has_more_that_ended_badly {
+        true => (" or more", String::new()),
+        false => ("", age(Some(oldest), now)),
+    };
+    let noun = if number == 1 { "task" } else { "tasks" };
     let words = format!("{number}{or_more} {noun} did not succeed, and nobody has seen to it{age}");
-    Some(Need { words, section: Section::EndedBadly })
+    Some(Need::of(words, Section::EndedBadly))
 }
 
 /// Holders that were told to stop and go on.
@@ -86,8 +153,33 @@ fn told(snapshot: &Snapshot, now: Time) -> Option<Need> {
     let since = Instant::of(told.since?, now).rough;
     let (was, goes) = if told.count == 1 { ("was", "goes") } else { ("were", "go") };
     let holders = count(told.count, "holder");
-    let words = format!("{holders} {was} told to stop and {goes} on, the first for {since}");
-    Some(Need { words, section: Section::InFlight })
+    let mut words = format!("{holders} {was} told to stop and {goes} on, the first for {since}");
+    let is_told = |task: &&Task| task.lease().is_some_and(|lease| lease.cancel_told.is_some());
+    let task = snapshot.in_flight.iter().find(is_told).map(|task| task.id.clone());
+    if let Some(task) = &task {
+        words = format!("{task}: {words}");
+    }
+    Some(Need { words, task, section: Section::InFlight })
+}
+
+/// Queues with due tasks of which nobody has any.
+fn alone(snapshot: &Snapshot, now: Time) -> Option<Need> {
+    let queues = snapshot.overview.queues.iter().filter(|queue| queue.in_flight == 0);
+    let alone = queues.filter(|queue| queue.planned > queue.later).filter_map(|queue| {
+        let since = queue.due_since.filter(|since| now.since(*since) > ALONE_MAX && *since <= now)?;
+        Some((queue, since))
+    });
+    let alone: Vec<_> = alone.collect();
+    let oldest = alone.iter().map(|(_, since)| *since).min()?;
+    let due: u64 = alone.iter().map(|(queue, _)| queue.planned - queue.later).sum();
+    let mut names: Vec<&str> =
+        alone.iter().take(QUEUES_NAMED).map(|(queue, _)| queue.queue.as_str()).collect();
+    if alone.len() > QUEUES_NAMED {
+        names.push("others");
+    }
+    let (due, age) = (count(due, "due task"), age(Some(oldest), now));
+    let words = format!("Nobody works on the queue {}: {due}{age}", names.join(", "));
+    Some(Need::of(words, Section::Queues))
 }
 
 fn age(oldest: Option<Time>, now: Time) -> String {

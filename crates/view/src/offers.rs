@@ -1,15 +1,18 @@
 //! What a person may do with a task now, and what each of it will do. The core is asked, as if it were done: so no rule stands here.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 use tenure::api::command::{By, CommandName, RandomSource, Target, read_body};
 use tenure::core::case::Names;
 use tenure::core::command::{Command, LeaseScope};
 use tenure::core::compensation::Compensation;
 use tenure::core::decide::{Decision, Stored, decide};
-use tenure::core::id::{Actor, Epoch, RequestId, Seq};
+use tenure::core::id::{Actor, Epoch, Kind, RequestId, Seq};
 use tenure::core::refusal::Refusal;
-use tenure::core::task::{State, Task};
+use tenure::core::task::{Lease, State, Task};
 use tenure::core::time::Time;
+use tenure::store::watch::Watchers;
 
 use crate::words::count;
 
@@ -257,10 +260,16 @@ fn offer(act: Act) -> Offer {
 }
 
 /// What it will do, in sentences, the most important first; none if it would be refused.
-pub fn effects(act: Act, task: &Task, now: Time, random: &dyn RandomSource) -> Option<Vec<String>> {
+pub fn effects(
+    act: Act,
+    task: &Task,
+    (watchers, now): (&Watchers, Time),
+    random: &dyn RandomSource,
+) -> Option<Vec<String>> {
     let decision = act.best_forecast(task, now, random)?;
     let after = &decision.task;
     let mut effects: Vec<String> = own_effect(act, task, after, now).into_iter().collect();
+    effects.extend(unhandled(act, task, watchers));
     if after.state() != task.state() {
         effects.push(new_state(task, after));
     }
@@ -273,18 +282,41 @@ pub fn effects(act: Act, task: &Task, now: Time, random: &dyn RandomSource) -> O
     Some(effects)
 }
 
+/// What would not be undone by anybody after it.
+fn unhandled(act: Act, task: &Task, watchers: &Watchers) -> Option<String> {
+    let handled = watchers.kinds();
+    let owed =
+        task.owed().map(|one| &one.undo.kind).filter(|kind| act == Act::Retry && !handled.contains(kind));
+    let kinds: Vec<&str> = owed.collect::<BTreeSet<&Kind>>().into_iter().map(Kind::as_str).collect();
+    (!kinds.is_empty()).then(|| {
+        format!(
+            "No recovery that runs handles {}: unless you waive it, or start one that does, the new task is parked, too.",
+            kinds.join(", ")
+        )
+    })
+}
+
 /// What an action does besides changing the state.
 fn own_effect(act: Act, task: &Task, after: &Task, now: Time) -> Option<String> {
     let owed = task.owed().count() as u64;
     Some(match act {
         Act::Note => "Your note is added to the history of the task. Nothing else changes.".to_owned(),
         Act::Dismiss => {
-            "The task is no longer listed among those that a person should see to. It stays as it ended.".to_owned()
+            let left = match owed {
+                0 => String::new(),
+                _ => format!(" {} will not be undone by anybody.", count(owed, "compensation")),
+            };
+            format!("The task is no longer listed among those that a person should see to. It stays as it ended.{left}")
         }
         Act::Cancel => match task.lease() {
             Some(lease) if after.state() == State::Running && lease.has_lapsed(now) => format!(
                 "It is recorded that the task is not wanted. The lease of {} has lapsed: recovery undoes what is owed, and closes the task.",
                 lease.owner
+            ),
+            Some(Lease { owner, cancel_told: Some(told), .. }) if after.state() == State::Running => format!(
+                "{owner} was told to stop {} already, and goes on; it is told again. Without cancel_grace in its policy it may \
+                 do so for ever: to take the task from it, park the task.",
+                count(told.times.into(), "time")
             ),
             Some(lease) if after.state() == State::Running => format!(
                 "{owner} is told to stop with its next heartbeat. The task stays running until {owner} ends it, or its lease lapses.",
@@ -307,6 +339,10 @@ fn own_effect(act: Act, task: &Task, after: &Task, now: Time) -> Option<String> 
                 _ => format!(", which first undoes {}, except for those that you waive", count(owed, "compensation")),
             };
             format!("A new task with the same queue, payload and policy is created{inherited}. This one stays as it ended, and names the new one.")
+        }
+        Act::Compensate if owed > 0 => {
+            let whats = if owed == 1 { "the compensation that is owed" } else { "each compensation that is owed" };
+            format!("Waive {whats}: it is closed only if nothing is left to undo.")
         }
         Act::Quarantine | Act::Compensate | Act::Complete | Act::Fail => return None,
     })

@@ -95,6 +95,15 @@ pub fn holder(task: &Task) -> Option<&str> {
     leased.or_else(|| task.reservation().map(|reservation| reservation.owner.as_str()))
 }
 
+/// That the holder was told to stop, and how often; none if it was not.
+pub fn told_to_stop(task: &Task) -> Option<String> {
+    let told = task.lease()?.cancel_told?;
+    Some(format!(
+        "told to stop {}",
+        if told.times == 1 { "once".to_owned() } else { format!("{} times", told.times) }
+    ))
+}
+
 /// Why a task is where it is, for a row that has the time of its end beside.
 pub fn row_words(task: &Task, watchers: &Watchers, now: Time) -> String {
     why_ended(task, now).unwrap_or_else(|| why_watched(task, now, watchers).words)

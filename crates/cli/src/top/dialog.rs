@@ -6,6 +6,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tenure::api::command::RandomSource;
 use tenure::core::task::Task;
 use tenure::core::time::Time;
+use tenure::store::watch::Watchers;
 use tenure_view::offers::{Act, Fields, Offer, about_the_task, effects, may_waive, waiver};
 
 use super::act::Order;
@@ -78,15 +79,20 @@ impl Menu {
         (!entries.is_empty()).then(|| Menu { task: task.clone(), entries, at: 0 })
     }
 
-    pub(super) fn press(&mut self, key: KeyEvent, now: Time, random: &dyn RandomSource) -> Pressed {
+    pub(super) fn press(
+        &mut self,
+        key: KeyEvent,
+        seen: (&Watchers, Time),
+        random: &dyn RandomSource,
+    ) -> Pressed {
         match key.code {
             KeyCode::Esc | KeyCode::Char('q') | KeyCode::Left => return Pressed::Closes,
             KeyCode::Up | KeyCode::Char('k') => self.at = self.at.saturating_sub(1),
             KeyCode::Down | KeyCode::Char('j') => self.at = (self.at + 1).min(self.entries.len() - 1),
-            KeyCode::Enter => return self.chosen(self.at, now, random),
+            KeyCode::Enter => return self.chosen(self.at, seen, random),
             KeyCode::Char(digit) => {
                 if let Some(at) = digit.to_digit(10).and_then(|digit| (digit as usize).checked_sub(1)) {
-                    return self.chosen(at, now, random);
+                    return self.chosen(at, seen, random);
                 }
             }
             _ => {}
@@ -94,15 +100,20 @@ impl Menu {
         Pressed::Stays
     }
 
-    fn chosen(&self, at: usize, now: Time, random: &dyn RandomSource) -> Pressed {
-        let form = self.entries.get(at).and_then(|(act, _)| Form::of(*act, &self.task, now, random));
+    fn chosen(&self, at: usize, seen: (&Watchers, Time), random: &dyn RandomSource) -> Pressed {
+        let form = self.entries.get(at).and_then(|(act, _)| Form::of(*act, &self.task, seen, random));
         form.map_or(Pressed::Stays, |form| Pressed::Becomes(Box::new(Dialog::Form(form))))
     }
 }
 
 impl Form {
-    fn of(act: Act, task: &Task, now: Time, random: &dyn RandomSource) -> Option<Form> {
-        let effects = effects(act, task, now, random)?;
+    fn of(
+        act: Act,
+        task: &Task,
+        (watchers, now): (&Watchers, Time),
+        random: &dyn RandomSource,
+    ) -> Option<Form> {
+        let effects = effects(act, task, (watchers, now), random)?;
         let input = |field, label: &str| Input { field, label: label.to_owned(), text: String::new() };
         let owed = task.owed().count();
         let mut inputs = Vec::new();

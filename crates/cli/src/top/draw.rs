@@ -8,8 +8,6 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
-use tenure::clock::Moment;
-use tenure::instant::rough;
 
 use super::detail;
 use super::list::Tab;
@@ -117,11 +115,6 @@ fn foot_line(model: &Model) -> Line<'static> {
             Span::styled(format!("/{text}▏"), palette.strong()),
             Span::styled(format!("  {hint}"), style),
         ]);
-    }
-    if let Some((since, words)) = &model.trouble {
-        let ago = rough(Moment::now().since(*since));
-        let words = format!("the store can't be read for {ago}: {words}");
-        return Line::styled(crate::output::harmless_line(&words), palette.bad());
     }
     if let Some(words) = &model.said {
         return Line::styled(crate::output::harmless_line(words), palette.strong());

@@ -44,9 +44,9 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// The store's time now, as far as this look tells.
-    pub(super) fn now(&self) -> Time {
-        self.snapshot.overview.at + Moment::now().since(self.began)
+    /// The store's time at that moment, as far as this look tells.
+    pub(super) fn time_at(&self, moment: Moment) -> Time {
+        self.snapshot.overview.at + moment.since(self.began)
     }
 
     /// The lists that the filter leaves.

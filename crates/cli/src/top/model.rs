@@ -93,9 +93,10 @@ impl Model {
         Wanted { only: self.query.only.clone(), task: self.open.as_ref().map(|open| open.id.clone()) }
     }
 
-    /// The store's time now.
+    /// The store's time now. While the store can't be read it stands still, because nothing is known of what came later.
     pub(super) fn now(&self) -> Time {
-        self.look.as_ref().map_or(Time::MIN, Look::now)
+        let until = self.trouble.as_ref().map_or_else(Moment::now, |(since, _)| *since);
+        self.look.as_ref().map_or(Time::MIN, |look| look.time_at(until))
     }
 
     pub(super) fn sections(&self) -> Vec<Section<'_>> {
@@ -220,9 +221,10 @@ impl Model {
     }
 
     fn press_in_dialog(&mut self, key: KeyEvent, random: &dyn RandomSource) -> Option<Demand> {
-        let now = self.now();
+        let (now, look) = (self.now(), self.look.as_ref()?);
+        let watchers = &look.snapshot.overview.recovery;
         let pressed = match self.dialog.as_mut()? {
-            Dialog::Menu(menu) => menu.press(key, now, random),
+            Dialog::Menu(menu) => menu.press(key, (watchers, now), random),
             Dialog::Form(form) => form.press(key),
         };
         match pressed {

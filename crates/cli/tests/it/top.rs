@@ -54,7 +54,7 @@ fn the_first_picture_says_what_needs_a_person_and_what_goes_on() {
     let text = screen.text();
     for words in [
         "read-only",
-        "No recovery is running, and 1 stale task waits for it",
+        "No recovery is running, and 1 task waits for it",
         "1 task is parked for a person",
         "2 (1 stale)",
         "Stale 1  Triage 2  In flight 1  Queues 2",
@@ -197,7 +197,7 @@ fn a_server_that_goes_away_leaves_the_picture_and_is_said_to_be_away() {
     let screen = Screen::of(command, SIZE);
     screen.shows(&["> dead", "flying"]);
     serving.process.kill().expect("it ends");
-    screen.shows(&["the store can't be read for", "> dead", "flying"]);
+    screen.shows(&["NOT CONNECTED: this is as of", "> dead", "flying"]);
 }
 
 #[test]

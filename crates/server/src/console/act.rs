@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::http::StatusCode;
 use tenure::core::id::RequestId;
+use tenure::core::refusal::Refusal;
 use tenure::core::task::Task;
 use tenure::store::Answer;
 use tenure::store::answering::AnswerForm;
@@ -80,7 +81,8 @@ async fn shown(
 ) -> Answered {
     let now = asked.served.ledger.now().await?;
     let random = asked.served.ledger.entropy();
-    let effects = effects(act, task, now, random);
+    let watchers = asked.served.ledger_of(&task.namespace)?.watchers().await?;
+    let effects = effects(act, task, (&watchers, now), random);
     let gone = "This can't be done with the task as it is now.";
     let gone = effects.is_none().then(|| gone.to_owned());
     let error = problem.as_ref().map(|problem| told(problem.detail())).or(gone);
@@ -166,6 +168,11 @@ fn fields(asked: &Asked, act: Act, form: &Form) -> Result<Fields, Problem> {
     let (reason, actor) = form.reason_and_actor(&asked.caller)?;
     // What the form says, whatever the task owes meanwhile: a form that is sent again must be the same command.
     let seqs = form.numbers("waive-");
+    if let Some(seq) = form.reasons_of_unchecked("waive-").first() {
+        let words =
+            format!("number {seq} has a reason but is not ticked: tick it to waive it, or clear its reason");
+        return Err(Refusal::invalid("waive", words).into());
+    }
     let waive = seqs.into_iter().filter(|_| act.takes_waivers()).map(|seq| {
         // Without a reason of its own it has that of the whole.
         let own = form.said(&format!("waive-{seq}-reason"));

@@ -56,6 +56,17 @@ impl Form {
         numbers
     }
 
+    /// The numbers of such boxes that are not checked, but have a reason beside them.
+    pub(super) fn reasons_of_unchecked(&self, prefix: &str) -> Vec<u32> {
+        let reasons =
+            self.0.keys().filter_map(|name| name.strip_prefix(prefix)?.strip_suffix("-reason")?.parse().ok());
+        let is_left = |seq: &u32| {
+            self.said(&format!("{prefix}{seq}-reason")).is_some()
+                && !self.is_checked(&format!("{prefix}{seq}"))
+        };
+        reasons.filter(is_left).collect()
+    }
+
     /// Whether a box is checked.
     pub(super) fn is_checked(&self, name: &str) -> bool {
         self.0.contains_key(name)
@@ -75,6 +86,9 @@ mod tests {
         );
         assert!(form.is_checked("waive-1") && !form.is_checked("waive-2"));
         assert_eq!(form.numbers("waive-"), [1]);
+        let form =
+            Form::read("waive-1=on&waive-1-reason=gone&waive-2-reason=gone&waive-3-reason=").expect("a form");
+        assert_eq!(form.reasons_of_unchecked("waive-"), [2]);
         assert!(Form::read("a=1&a=2").is_err(), "which one?");
     }
 }

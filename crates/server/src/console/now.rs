@@ -6,14 +6,16 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::http::header::HOST;
 use axum::http::request::Parts;
+use tenure::core::id::Namespace;
 use tenure::core::task::{State, Task};
 use tenure::core::time::Time;
 use tenure::store::overview::{Overview, QueueCount, StateCount};
 use tenure::store::watch::Watchers;
 use tenure_view::Snapshot;
-use tenure_view::needs::{Section, needs};
+use tenure_view::needs::{Need, Section, needs};
 use tenure_view::words::{Instant, StateMark, state_mark};
 
+use super::address::task_path;
 use super::chart;
 use super::layout::{Layout, Place, respond};
 use super::rows::{List, row};
@@ -26,7 +28,7 @@ use crate::route::{Answered, Asked};
 struct Now {
     layout: Layout,
     /// What a person should see to, each with the part of the page that has more of it.
-    needs: Vec<(String, &'static str)>,
+    needs: Vec<NeedView>,
     states: Vec<Tile>,
     stale: List,
     quarantined: List,
@@ -40,9 +42,14 @@ struct Now {
     recovery: RecoverySeen,
     /// Whether the person may run recovery by hand.
     may_act: bool,
-    warnings: Vec<String>,
     /// What to do first, where there is no task yet.
     first: Option<First>,
+}
+
+/// Something that a person should see to, with the page or the part of this one that has more of it.
+struct NeedView {
+    words: String,
+    path: String,
 }
 
 /// The first commands of somebody who sees this for the first time.
@@ -95,7 +102,7 @@ pub(crate) async fn page(asked: Asked) -> Answered {
     let Seen { snapshot, again } = asked.served.snapshots.look(&ledger, &asked.quota).await?;
     let layout = Layout::of(&asked, Place::Now, "Now", &namespace, asked.served.ledger.now().await?).await?;
     // As of the look: recovery, for one, was there then, and what it did since is not known.
-    let mut page = Now::of(layout.again_after(again), &snapshot, snapshot.overview.at);
+    let mut page = Now::of(layout.again_after(again), &namespace, &snapshot, snapshot.overview.at);
     page.may_act = asked.may_act();
     page.first = snapshot.is_empty().then(|| First {
         store: asked.served.options.store.clone(),
@@ -113,7 +120,7 @@ fn here(head: &Parts) -> String {
 }
 
 impl Now {
-    fn of(layout: Layout, snapshot: &Snapshot, now: Time) -> Now {
+    fn of(layout: Layout, namespace: &Namespace, snapshot: &Snapshot, now: Time) -> Now {
         let Snapshot { overview, stale, in_flight, quarantined, ended_badly, .. } = snapshot;
         let watchers = &overview.recovery;
         let list = |tasks: &[Task], all: u64| List {
@@ -123,11 +130,11 @@ impl Now {
         let needs = needs(snapshot, now).into_iter();
         Now {
             layout,
-            needs: needs.map(|need| (need.words, anchor(need.section))).collect(),
+            needs: needs.map(|need| need_view(need, namespace)).collect(),
             states: overview.states.iter().map(|one| tile(one, now)).collect(),
             stale: list(stale, snapshot.stale_count()),
-            quarantined: list(quarantined, snapshot.count_of(State::Quarantined)),
-            ended_badly: list(ended_badly, ended_badly.len() as u64),
+            quarantined: list(first(quarantined), snapshot.count_of(State::Quarantined)),
+            ended_badly: list(first(ended_badly), ended_badly.len() as u64),
             has_more_that_ended_badly: snapshot.has_more_that_ended_badly,
             in_flight: list(in_flight, snapshot.in_flight_count()),
             chart: chart::of_minutes(&overview.minutes, now),
@@ -136,15 +143,28 @@ impl Now {
             queues: overview.queues.iter().map(|one| queue(one, now)).collect(),
             recovery: recovery(watchers, now),
             may_act: false,
-            warnings: overview.warnings.clone(),
             first: None,
         }
     }
 }
 
+/// Of what ended the first are named here, so that what goes on is not far below. Triage has them all.
+fn first(ended: &[Task]) -> &[Task] {
+    const NAMED_MAX: usize = 8;
+    &ended[..ended.len().min(NAMED_MAX)]
+}
+
+fn need_view(need: Need, namespace: &Namespace) -> NeedView {
+    let Need { words, task, section } = need;
+    let path = task.map_or_else(|| format!("#{}", anchor(section)), |task| task_path(namespace, &task));
+    NeedView { words, path }
+}
+
 /// Where the page has more of what a person should see to.
 fn anchor(section: Section) -> &'static str {
     match section {
+        Section::Store => "states",
+        Section::Queues => "queues",
         Section::Stale => "stale",
         Section::Quarantined => "quarantined",
         Section::EndedBadly => "ended-badly",

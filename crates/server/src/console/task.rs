@@ -65,6 +65,8 @@ struct LeaseView {
     progress: Option<String>,
     left: Left,
     told_to_stop: Option<Instant>,
+    /// When the lease ends if no progress is reported.
+    stalls: Option<Instant>,
 }
 
 struct CompensationView {
@@ -163,6 +165,7 @@ fn lease(task: &Task, now: Time) -> Option<LeaseView> {
             progress: lease.progress.as_ref().map(|progress| progress.as_str().to_owned()),
             left,
             told_to_stop: lease.cancel_told.map(|told| instant(told.since)),
+            stalls: task.policy.stall_after.map(|stall_after| instant(lease.progressed_at + stall_after)),
         });
     }
     let reservation = task.reservation()?;
@@ -175,6 +178,7 @@ fn lease(task: &Task, now: Time) -> Option<LeaseView> {
         progress: None,
         left,
         told_to_stop: None,
+        stalls: None,
     })
 }
 

@@ -69,6 +69,8 @@ struct Bulk {
     layout: Layout,
     /// The group, as its address names it.
     query: String,
+    /// The same in words.
+    group: String,
     count: String,
     acts: Vec<(&'static str, &'static str, &'static str)>,
     /// The frozen selection, an id a line.
@@ -217,6 +219,7 @@ async fn shown(
     let page = Bulk {
         layout: Layout::of(asked, Place::Triage, &format!("Act on {count}"), &namespace, now).await?,
         query: asked.head.uri.query().unwrap_or_default().to_owned(),
+        group: group_words(asked)?,
         count,
         acts: ACTS.map(|(act, effect)| (act.word(), act.label(), effect)).into(),
         tasks: ids.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
@@ -228,6 +231,12 @@ async fn shown(
         actor: said("actor"),
     };
     Ok(respond(if refusal.is_some() { StatusCode::CONFLICT } else { StatusCode::OK }, &page))
+}
+
+/// The group as its address names it.
+fn group_words(asked: &Asked) -> Result<String, Problem> {
+    let said = |name| Ok::<_, Problem>(asked.query.one(name)?.unwrap_or_default());
+    Ok(format!("State {}, cause {}, kind {}", said("state")?, said("cause")?, said("kind")?))
 }
 
 /// `POST /triage/act`.

@@ -7,7 +7,7 @@ use ratatui::widgets::{Block, Clear, Padding, Paragraph};
 use tenure_view::words::state_mark;
 
 use crate::output::harmless_line;
-use crate::top::dialog::{Dialog, Form, Menu};
+use crate::top::dialog::{Dialog, Field, Form, Menu};
 use crate::top::keys;
 use crate::top::model::Model;
 use crate::top::style::Palette;
@@ -65,6 +65,9 @@ fn form_lines(form: &Form, width: usize, palette: Palette) -> Vec<Line<'static>>
         form.effects.iter().flat_map(|effect| wrapped(effect)).map(Line::raw).collect();
     for (at, input) in form.inputs.iter().enumerate() {
         lines.push(Line::default());
+        if input.field == Field::Waive {
+            lines.extend(owed(form, width));
+        }
         lines.extend(wrapped(&input.label).into_iter().map(|line| Line::styled(line, palette.strong())));
         let is_here = at == form.at && !form.is_sent;
         let typed = end_of(&input.text, width.saturating_sub(4));
@@ -87,6 +90,17 @@ fn form_lines(form: &Form, width: usize, palette: Palette) -> Vec<Line<'static>>
     lines
 }
 
+/// What may be waived; of many the first are named.
+fn owed(form: &Form, width: usize) -> Vec<Line<'static>> {
+    const NAMED_MAX: usize = 5;
+    let named = form.task.owed().take(NAMED_MAX).map(|one| {
+        let words = format!("{}  {} {}", one.seq, one.undo.kind, one.undo.target);
+        Line::raw(fitted(&harmless_line(&words), width))
+    });
+    let more = form.task.owed().count().saturating_sub(NAMED_MAX);
+    named.chain((more > 0).then(|| Line::raw(format!("and {more} more")))).collect()
+}
+
 /// The end of a long text: that is where it is typed.
 fn end_of(text: &str, width: usize) -> String {
     let count = text.chars().count();
@@ -99,6 +113,8 @@ fn boxed(frame: &mut Frame<'_>, title: &str, lines: Vec<Line<'static>>) {
     let area: Rect = frame.area().centered(Constraint::Max(WIDTH), Constraint::Max(height));
     let block =
         Block::bordered().title(format!(" {} ", harmless_line(title))).padding(Padding::new(2, 2, 1, 1));
-    frame.render_widget(Clear, area);
+    // Nothing stands out beside it.
+    let band = Rect { x: 0, width: frame.area().width, ..area };
+    frame.render_widget(Clear, band);
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }

@@ -14,7 +14,10 @@ use crate::top::style::Palette;
 use crate::top::text::fitted;
 
 /// How many of the things that need a person are named.
-const NEEDS_MAX: usize = 3;
+const NEEDS_MAX: usize = 5;
+const NEEDS_MAX_IF_SMALL: usize = 3;
+/// What the name of a state takes at most.
+const WIDEST: usize = 16;
 /// How many bars the chart of an hour has.
 const BARS: usize = 30;
 const BAR_SIGNS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -28,6 +31,11 @@ pub(super) fn head(model: &Model, width: usize, is_whole: bool) -> Vec<Line<'sta
         return lines;
     };
     let (overview, now) = (&look.snapshot.overview, model.now());
+    if let Some((_, words)) = &model.trouble {
+        let words = format!("! NOT CONNECTED: this is as of {}. {words}", print_seconds(now));
+        let wrapped = textwrap::wrap(&words, textwrap::Options::new(width).subsequent_indent("  "));
+        lines.extend(wrapped.into_iter().take(3).map(|line| Line::styled(line.into_owned(), palette.bad())));
+    }
     if is_whole {
         lines.extend(states(overview, now, width, palette));
         lines.push(last_hour(overview, now, palette));
@@ -37,19 +45,17 @@ pub(super) fn head(model: &Model, width: usize, is_whole: bool) -> Vec<Line<'sta
     if needs.is_empty() {
         lines.push(Line::styled("Nothing needs you now.", palette.good()));
     }
-    for need in needs.iter().take(NEEDS_MAX) {
+    let room = if is_whole { NEEDS_MAX } else { NEEDS_MAX_IF_SMALL };
+    for need in needs.iter().take(room) {
         let words = format!("! {}", need.words);
         let wrapped = textwrap::wrap(&words, textwrap::Options::new(width).subsequent_indent("  "));
         // Where there is little room, a beginning must do.
         let shown = wrapped.into_iter().take(if is_whole { 2 } else { 1 });
         lines.extend(shown.map(|line| Line::styled(line.into_owned(), palette.bad())));
     }
-    lines.extend(
-        overview
-            .warnings
-            .iter()
-            .map(|words| Line::styled(fitted(&format!("! {words}"), width), palette.bad())),
-    );
+    if needs.len() > room {
+        lines.push(Line::styled(format!("! and {} more", needs.len() - room), palette.bad()));
+    }
     if is_whole {
         lines.push(Line::default());
     }
@@ -72,10 +78,11 @@ fn title(model: &Model, width: usize) -> Line<'static> {
 
 /// A column for each state: its name, how many, and the age of the oldest.
 fn states(overview: &Overview, now: Time, width: usize, palette: Palette) -> [Line<'static>; 3] {
-    let column = (width / overview.states.len().max(1)).min(18);
+    let even = width / overview.states.len().max(1);
     let mut lines = [Vec::new(), Vec::new(), Vec::new()];
     for one in &overview.states {
         let mark = state_mark(one.state);
+        let column = if even >= WIDEST { even.min(18) } else { (mark.word.len() + 3).max(11) };
         let is_bad =
             one.count > 0 && matches!(one.state, State::Failed | State::Quarantined) || one.stale > 0;
         let style = match (is_bad, one.count) {
@@ -86,7 +93,8 @@ fn states(overview: &Overview, now: Time, width: usize, palette: Palette) -> [Li
         let oldest = one.oldest.as_ref().map(|oldest| Instant::of(oldest.since, now));
         let age = match oldest {
             Some(at) if at.is_ahead => format!("in {}", at.rough),
-            Some(at) => format!("oldest {}", at.rough),
+            Some(at) if even >= WIDEST => format!("oldest {}", at.rough),
+            Some(at) => at.rough,
             None => String::new(),
         };
         for (line, words) in lines.iter_mut().zip([format!("{} {}", mark.mark, mark.word), counted(one), age])

@@ -10,7 +10,7 @@ use tenure::instant::rough;
 use tenure::store::watch::Watchers;
 use tenure::why::why_watched;
 use tenure_view::Snapshot;
-use tenure_view::words::{Left, holder, row_words, state_mark};
+use tenure_view::words::{Left, holder, row_words, state_mark, told_to_stop};
 use textwrap::core::display_width;
 
 use crate::output::harmless_line;
@@ -141,6 +141,8 @@ fn row(
         let progress = task.lease().filter(|lease| !lease.has_lapsed(now));
         let progress = progress.and_then(|lease| lease.progress.as_ref()).map(|progress| progress.as_str());
         let words = progress.map_or_else(|| row_words(task, watchers, now), str::to_owned);
+        let told = told_to_stop(task).map(|told| format!("{told}; ")).unwrap_or_default();
+        let words = format!("{told}{words}");
         spans.push(Span::raw(fitted(&harmless_line(&words), columns.why)));
     }
     let line = Line::from(spans);

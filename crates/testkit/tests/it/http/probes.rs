@@ -133,6 +133,9 @@ fn who_watches_hears_that_nothing_can_be_written() {
         assert_eq!((ready.status, &ready.body["store"]), (503, &"reads_only".into()));
         let text = metrics(&client).await;
         assert!(text.contains("\ntenure_store_up 0\n"), "{text}");
+        let stats = writer.get("/v1/default/stats").await.done(200);
+        let warning = stats["stats"]["warnings"][0].as_str().expect("a warning");
+        assert!(warning.starts_with("the store can't be written for "), "{warning}");
         // A claim that finds nothing writes nothing, and tells nothing.
         writer.post("/v1/default/claims", json!({ "queue": "default", "owner": "w" })).await.done(200);
         assert_eq!(served.client().get("/readyz").await.status, 503);

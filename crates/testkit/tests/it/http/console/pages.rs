@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tenure::Error;
 use tenure::access::{NamespaceScope, Role};
-use tenure::core::policy::Policy;
+use tenure::core::policy::{OnLapse, Policy};
 use tenure_testkit::block_on;
 use tenure_testkit::served::{in_time, reply};
 use tenure_testkit::waiting::until_asked;
@@ -57,7 +57,7 @@ fn the_first_page_says_what_needs_a_person_and_what_recovery_will_do() {
         ledger.acquire("held", "w2").ttl(Duration::from_secs(60)).await?;
         let page = Browser::of(&served).get("/").await.text;
         for words in [
-            "No recovery is running, and 1 stale task waits for it",
+            "No recovery is running, and 1 task waits for it",
             "1 task is parked for a person, the oldest for 1m 1s",
             "because: two main branches",
             "the lease of w1 at epoch 1 lapsed",
@@ -69,6 +69,40 @@ fn the_first_page_says_what_needs_a_person_and_what_recovery_will_do() {
         }
         let other = Browser::of(&served).get("/?ns=elsewhere").await;
         assert!(other.status == 200 && other.text.contains("There is no task here yet"), "{}", other.text);
+        Ok::<_, Error>(())
+    })
+    .expect("works");
+}
+
+#[test]
+fn held_tasks_holders_that_go_on_and_queues_that_nobody_serves_are_needs_too() {
+    let World { ledger, served, clock, .. } = world();
+    block_on(async {
+        let minute = Duration::from_secs(60);
+        let held = Policy::default().with(|policy| policy.on_lapse = OnLapse::Hold);
+        ledger.create("held").policy(held).await?;
+        ledger.acquire("held", "w1").ttl(minute).await?;
+        ledger.create("told").await?;
+        let by = ledger.acquire("told", "w2").ttl(60 * minute).await?.lease().expect("a lease").holder();
+        ledger.cancel("told", "not needed").await?;
+        ledger.heartbeat("told", &by).ttl(61 * minute).await?;
+        ledger.create("alone").queue("gpu").await?;
+        let first = async || Browser::of(&served).get("/").await.text;
+        let page = first().await;
+        assert!(!page.contains("Nobody works on"), "a worker may just have taken a task: {page}");
+        assert!(page.contains("told to stop once"), "{page}");
+        clock.advance(2 * minute);
+        ledger.annotate("told", "look").await?;
+        let needs = [
+            "<a href=\"/tasks/default/held\">1 task waits for a new owner, the oldest for 1m: under `hold`",
+            "<a href=\"/tasks/default/told\">told: 1 holder was told to stop and goes on",
+            "<a href=\"#queues\">Nobody works on the queue gpu: 1 due task, the oldest for 2m",
+        ];
+        let all = async || {
+            let page = first().await;
+            needs.iter().all(|need| page.contains(need))
+        };
+        until_asked("all of them", all).await;
         Ok::<_, Error>(())
     })
     .expect("works");
