@@ -1,4 +1,4 @@
-//! The pictures of the console in the documents: taken in Chromium, of the fleet of `tenure demo --serve`. Not part of the tests.
+//! The pictures of the console and of `tenure top` in the documents: taken in Chromium, of the fleet of `tenure demo --serve`. Not part of the tests.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ const SCRIPT: &str = "crates/cli/tests/browser/pictures.py";
 const FOLDER: &str = "docs/pictures";
 
 /// What the script needs, in the versions that it was written with.
-const PACKAGES: &[&str] = &["pillow==12.3.0", "playwright==1.65.2"];
+const PACKAGES: &[&str] = &["pillow==12.3.0", "playwright==1.65.2", "pyte==0.8.2"];
 
 /// A larger file makes the repository grow with each change of a page.
 const BYTES_MAX: u64 = 200_000;

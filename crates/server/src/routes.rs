@@ -197,7 +197,10 @@ pub(crate) fn router(served: Arc<ServerState>) -> Router {
         router = router.route(path, methods);
     }
     router
-        .fallback(|| async { Problem::no_route().into_response() })
+        .fallback(|request: Request| async move {
+            let visit = console::Visit::of(&request.into_parts().0);
+            console::problem_page(Problem::no_route(), &visit)
+        })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed().into_response() })
         .with_state(served)
 }

@@ -2,6 +2,7 @@
 //! processes can share one file.
 
 mod columns;
+mod conditions;
 mod engine;
 mod known;
 mod open;

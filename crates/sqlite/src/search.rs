@@ -10,7 +10,8 @@ use tenure_store::filling::{FoundEvents, page};
 use tenure_store::{Cursor, EventSearch, FoundHistory, Order, PageSize};
 
 use crate::columns::{SqliteError, SqliteResult};
-use crate::read::{Conditions, ORDER, SqliteReader, recorded};
+use crate::conditions::Conditions;
+use crate::read::{ORDER, SqliteReader, recorded};
 use crate::sql;
 
 /// The places of a search: from the first to the one before the end. Of one task only its own count.

@@ -1,10 +1,12 @@
 //! What happened to a task, as its screen shows it: the attempts, and the events with long pauses named.
 
 use tenure::core::event::{EventData, Grant, LeaseEnd};
+use tenure::core::id::TaskId;
 use tenure::core::task::Task;
 use tenure::core::time::{Span, Time};
 use tenure::instant::rough;
-use tenure::store::Recorded;
+use tenure::store::{EventSearch, Page, PageSize, Recorded};
+use tenure::{Error, Ledger};
 
 use crate::words::Instant;
 
@@ -38,6 +40,15 @@ pub struct TimelineItem {
     pub actor: String,
     /// What it says besides.
     pub words: String,
+}
+
+/// The newest events of a task of the ledger's namespace, in the order in which they happened. `next` is none if that is all of them.
+pub async fn newest(ledger: &Ledger, task: &TaskId, size: PageSize) -> Result<Page<Recorded>, Error> {
+    let search = EventSearch::in_namespace(ledger.namespace().clone());
+    let search = search.with(|search| search.task = Some(task.clone()));
+    let mut page = ledger.store().search_events(search, None, size).await?.page;
+    page.items.reverse();
+    Ok(page)
 }
 
 /// Who had the task, for how long, and how that ended, the newest first.

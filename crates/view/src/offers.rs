@@ -296,6 +296,13 @@ fn unhandled(act: Act, task: &Task, watchers: &Watchers) -> Option<String> {
     })
 }
 
+/// Why an action would be refused; none if it would not.
+pub fn why_not(act: Act, task: &Task, now: Time, random: &dyn RandomSource) -> Option<String> {
+    let leaves_nothing = task.compensations.is_empty();
+    let fields = Fields { reason: "to be given".to_owned(), leaves_nothing, ..Fields::default() };
+    act.forecast(task, &fields, now, random).err().map(|refusal| refusal.message.to_string())
+}
+
 /// What an action does besides changing the state.
 fn own_effect(act: Act, task: &Task, after: &Task, now: Time) -> Option<String> {
     let owed = task.owed().count() as u64;

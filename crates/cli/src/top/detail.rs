@@ -12,7 +12,6 @@ use tenure::why::why_watched;
 use tenure_view::history::{attempts, timeline};
 use tenure_view::words::{Instant, Left, state_mark};
 
-use super::look::EVENTS;
 use super::style::{Palette, time_left};
 use crate::output::harmless_line;
 
@@ -139,6 +138,9 @@ fn what_happened(lines: &mut Lines, task: &Task, history: &Page<Recorded>, now: 
         lines.text(&words, 2, Style::new());
     }
     lines.heading("What happened");
+    if history.next.is_some() {
+        lines.none(&format!("these are the newest events; the older ones: tenure events --task {}", task.id));
+    }
     for one in timeline(&history.items, now) {
         if let Some(pause) = one.pause {
             lines.text(&format!("{pause} later"), 4, lines.palette.faint());
@@ -149,9 +151,6 @@ fn what_happened(lines: &mut Lines, task: &Task, history: &Page<Recorded>, now: 
     }
     for words in &history.unreadable {
         lines.text(words, 2, lines.palette.bad());
-    }
-    if history.is_cut || history.items.len() >= EVENTS.items {
-        lines.none(&format!("this is how it began; the rest: tenure events --task {}", task.id));
     }
 }
 

@@ -8,6 +8,7 @@ use tenure::core::task::Task;
 use tenure::core::time::{Span, Time};
 use tenure::store::{Filter, Page, PageSize, Recorded};
 use tenure::{Error, Ledger};
+use tenure_view::history::newest;
 use tenure_view::{ReadSize, Snapshot};
 use tokio::sync::{mpsc, watch};
 
@@ -17,7 +18,7 @@ const SIZE: ReadSize = ReadSize {
     in_flight: PageSize { items: 400, bytes: 1024 * 1024 },
 };
 /// How much of the history of an open task is read.
-pub(super) const EVENTS: PageSize = PageSize { items: 500, bytes: 256 * 1024 };
+const EVENTS: PageSize = PageSize { items: 500, bytes: 256 * 1024 };
 /// It rests this many times as long as the last look took, so that it takes a fifth of a reader at most.
 const REST: u64 = 4;
 
@@ -103,7 +104,7 @@ async fn read(ledger: &Ledger, wanted: Wanted, began: Moment) -> Result<Look, Er
 async fn open_task(ledger: &Ledger, id: TaskId) -> Result<OpenTask, Error> {
     let task = ledger.store().task(ledger.namespace().clone(), id.clone()).await?;
     let found = match task {
-        Some(task) => Some((task, ledger.history(id.as_str(), None, EVENTS).await?)),
+        Some(task) => Some((task, newest(ledger, &id, EVENTS).await?)),
         None => None,
     };
     Ok(OpenTask { id, found })

@@ -1,18 +1,26 @@
-"""Takes the pictures of the console for the documents, of a fleet of made-up agents. `cargo xtask pictures` says where the programs are."""
+"""Takes the pictures of the console and of `tenure top` for the documents, of a fleet of made-up agents. `cargo xtask pictures` says where the programs are."""
 
 from __future__ import annotations
 
+import fcntl
+import html
 import io
 import json
 import os
+import pty
+import select
+import struct
 import subprocess
+import termios
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import pyte
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
@@ -24,6 +32,10 @@ PHONE = {"width": 390, "height": 844}
 HEIGHT_MAX = 1_800
 #: Text on plain ground needs no more.
 COLOURS = 128
+#: Rows and columns of the terminal, and how long it shows the fleet before its picture is taken.
+TERMINAL = (38, 120)
+TERMINAL_SECONDS = 4
+COLOURS_OF_TEXT = {"red": "#ff9b87", "cyan": "#79d1c2", "green": "#7cc997"}
 #: How long the fleet may take to show something of each kind.
 WAIT_SECONDS = 120
 
@@ -79,15 +91,65 @@ def recovered(url: str) -> str:
 
 
 def take(browser: Browser, address: str, name: str, size: dict[str, int], scheme: str) -> None:
-    """Keeps a picture of a page, with few colours."""
+    """Keeps a picture of a page."""
     context = browser.new_context(viewport=size, color_scheme=scheme)
     page = context.new_page()
     page.goto(address, wait_until="load")
-    taken = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
+    keep(page.screenshot(full_page=True), name)
     context.close()
+
+
+def keep(png: bytes, name: str) -> None:
+    """Keeps a picture with few colours."""
+    taken = Image.open(io.BytesIO(png)).convert("RGB")
     shown = taken.crop((0, 0, taken.width, min(taken.height, HEIGHT_MAX)))
     few = shown.quantize(colors=COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     few.save(FOLDER / f"{name}.png", optimize=True)
+
+
+def terminal(url: str) -> pyte.Screen:
+    """What `tenure top` shows at a terminal after some seconds."""
+    rows, columns = TERMINAL
+    screen = pyte.Screen(columns, rows)
+    stream = pyte.ByteStream(screen)
+    child, keys = pty.fork()
+    if child == 0:
+        os.environ["TERM"] = "xterm-256color"
+        os.execv(TENURE, [TENURE, "top", "--store", url])
+    fcntl.ioctl(keys, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    end = time.monotonic() + TERMINAL_SECONDS
+    while time.monotonic() < end:
+        if select.select([keys], [], [], 0.2)[0]:
+            stream.feed(os.read(keys, 65_536))
+    os.write(keys, b"q")
+    os.waitpid(child, 0)
+    return screen
+
+
+def as_page(screen: pyte.Screen) -> str:
+    """The screen as a page: each run of letters of one look is a piece of it."""
+    lines = []
+    for row in range(screen.lines):
+        cells = [screen.buffer[row][column] for column in range(screen.columns)]
+        pieces = []
+        for (colour, is_bold, is_reversed), run in groupby(cells, key=lambda cell: (cell.fg, cell.bold, cell.reverse)):
+            text = html.escape("".join(cell.data for cell in run))
+            style = f"color:{COLOURS_OF_TEXT.get(colour, '#d8dcd9')}" + (";font-weight:600" if is_bold else "")
+            style = "background:#d8dcd9;color:#131615" if is_reversed else style
+            pieces.append(f'<span style="{style}">{text}</span>')
+        lines.append("".join(pieces))
+    body = "\n".join(lines)
+    return f'<body style="margin:0;background:#131615"><pre style="margin:16px;font:14px/1.3 monospace">{body}</pre>'
+
+
+def take_terminal(browser: Browser, url: str, name: str) -> None:
+    """Keeps a picture of `tenure top`."""
+    page = browser.new_page()
+    page.set_content(as_page(terminal(url)))
+    box = page.locator("pre").evaluate("pre => { const r = document.createRange(); r.selectNodeContents(pre); return r.getBoundingClientRect().right }")
+    page.set_viewport_size({"width": int(box) + 16, "height": 400})
+    keep(page.screenshot(full_page=True), name)
+    page.close()
 
 
 def main() -> None:
@@ -99,6 +161,7 @@ def main() -> None:
         take(browser, f"{url}/", "console-now-phone", PHONE, "light")
         take(browser, f"{url}/triage", "console-triage", DESKTOP, "light")
         take(browser, f"{url}/tasks/default/{recovered(url)}", "console-task", DESKTOP, "light")
+        take_terminal(browser, url, "top")
         browser.close()
 
 

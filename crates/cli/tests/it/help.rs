@@ -89,6 +89,7 @@ fn help_shows_what_there_is() {
       recover      Recover stale tasks and undo what they left
       task         Create, list, lease and end tasks
       status       Show open, stale, quarantined and unsuccessful tasks, and recovery
+      top          Watch tasks live in the terminal: states, leases, stale tasks, triage
       stale        List tasks whose lease or reservation has lapsed
       owners       List the owners of leases and reservations
       events       Show the history, oldest first

@@ -7,7 +7,7 @@ use tenure::core::refusal::Refusal;
 use tenure::core::task::Task;
 use tenure::store::Answer;
 use tenure::store::answering::AnswerForm;
-use tenure_view::offers::{Act, Fields, effects};
+use tenure_view::offers::{Act, Fields, effects, why_not};
 use tenure_view::words::{StateMark, state_mark};
 
 use super::address::task_path;
@@ -83,8 +83,10 @@ async fn shown(
     let random = asked.served.ledger.entropy();
     let watchers = asked.served.ledger_of(&task.namespace)?.watchers().await?;
     let effects = effects(act, task, (&watchers, now), random);
-    let gone = "This can't be done with the task as it is now.";
-    let gone = effects.is_none().then(|| gone.to_owned());
+    let gone = effects.is_none().then(|| {
+        let why = why_not(act, task, now, random).map(|why| format!(": {why}")).unwrap_or_default();
+        format!("This can't be done with the task as it is now{why}.")
+    });
     let error = problem.as_ref().map(|problem| told(problem.detail())).or(gone);
     let owed: Vec<_> = if act.takes_waivers() { task.owed().collect() } else { Vec::new() };
     let waivable = owed.into_iter().map(|one| Waivable {

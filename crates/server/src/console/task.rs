@@ -9,7 +9,7 @@ use tenure::instant::rough;
 use tenure::store::size::{event_bytes, task_bytes};
 use tenure::store::{Page, PageSize, Recorded};
 use tenure::why::{Step, why_watched};
-use tenure_view::history::{Attempt, TimelineItem, attempts, timeline};
+use tenure_view::history::{Attempt, TimelineItem, attempts, newest, timeline};
 use tenure_view::offers::{Act, Offer, about_the_task, may_waive, waiver};
 use tenure_view::words::{Instant, Left, StateMark, state_mark};
 
@@ -94,7 +94,7 @@ struct DocumentView {
 pub(super) async fn page(asked: Asked) -> Answered {
     let (task, ledger) = (look(&asked).await?, asked.ledger()?);
     let permit = asked.quota.scan().await?;
-    let events = ledger.history(task.id.as_str(), None, EVENTS).await?;
+    let events = newest(&ledger, &task.id, EVENTS).await?;
     let (watchers, now) = (ledger.watchers().await?, ledger.now().await?);
     drop(permit);
     asked.memory.for_answer(task_bytes(&task) + events.items.iter().map(event_bytes).sum::<usize>()).await?;
@@ -125,7 +125,7 @@ impl TaskPage {
         let compensations = task.compensations.iter().rev().take(COMPENSATIONS_SHOWN);
         let compensations =
             compensations.map(|one| compensation(one, (may_waive && one.is_owed()).then(|| waiver(one))));
-        let is_cut = history.is_cut || history.items.len() >= EVENTS.items;
+        let is_cut = history.next.is_some();
         TaskPage {
             layout,
             id: task.id.to_string(),

@@ -14,7 +14,7 @@ use tenure::core::refusal::Refusal;
 use tenure::core::task::{State, Task};
 use tenure::core::time::Time;
 use tenure::store::size::task_bytes;
-use tenure::store::{Filter, Order};
+use tenure::store::{Answer, Filter, Order};
 use tenure_view::offers::{Act, Fields};
 use tenure_view::words::{Instant, StateMark, count, state_mark};
 
@@ -33,6 +33,8 @@ const TOGETHER: usize = 20;
 const APART: Duration = Duration::from_millis(50);
 /// How many tasks of a group are named.
 const NAMED_MAX: usize = 5;
+/// How many of their reasons.
+const REASONS_MAX: usize = 3;
 
 #[derive(Template)]
 #[template(path = "triage.html")]
@@ -54,8 +56,9 @@ struct Group {
     oldest: Instant,
     /// What is still to be undone, by kind.
     owed: String,
-    /// The reason of the newest.
-    reason: String,
+    /// Why they ended so, the most usual first, each with how many it was.
+    reasons: Vec<(String, u64)>,
+    more_reasons: usize,
     named: Vec<(String, String)>,
     more: usize,
     /// The address of all of them, and of the form for all of them.
@@ -90,6 +93,8 @@ struct BulkDone {
     label: &'static str,
     namespace: String,
     done: String,
+    /// The tasks that were made.
+    made: Vec<(String, String)>,
     refused: Vec<(String, String, String)>,
 }
 
@@ -164,6 +169,7 @@ fn group(tasks: &[&Task], now: Time) -> Option<Group> {
         *owed.entry(one.undo.kind.to_string()).or_default() += 1;
     }
     let owed: Vec<String> = owed.into_iter().map(|(kind, count)| format!("{count} × {kind}")).collect();
+    let reasons = reasons(tasks);
     let namespace = encoded(newest.namespace.as_str());
     let state: State = newest.state();
     Some(Group {
@@ -173,7 +179,8 @@ fn group(tasks: &[&Task], now: Time) -> Option<Group> {
         newest: Instant::of(ended(newest), now),
         oldest: Instant::of(ended(oldest), now),
         owed: owed.join(", "),
-        reason: newest.ending()?.reason.as_ref().map(ToString::to_string).unwrap_or_default(),
+        more_reasons: reasons.len().saturating_sub(REASONS_MAX),
+        reasons: reasons.into_iter().take(REASONS_MAX).collect(),
         named: tasks
             .iter()
             .take(NAMED_MAX)
@@ -188,6 +195,17 @@ fn group(tasks: &[&Task], now: Time) -> Option<Group> {
         ),
         kind,
     })
+}
+
+/// The reasons of tasks, the most usual first.
+fn reasons(tasks: &[&Task]) -> Vec<(String, u64)> {
+    let mut reasons = BTreeMap::<&str, u64>::new();
+    for reason in tasks.iter().filter_map(|task| task.ending()?.reason.as_ref()) {
+        *reasons.entry(reason.as_str()).or_default() += 1;
+    }
+    let mut reasons: Vec<_> = reasons.into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect();
+    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    reasons
 }
 
 /// `GET /triage/act`: the form for a group, with the tasks that it is for.
@@ -253,7 +271,8 @@ pub(super) async fn done(asked: Asked) -> Answered {
         Ok(asked_for) => asked_for,
         Err(refusal) => return shown(&asked, &ids, (request, Some(refusal)), &form).await,
     };
-    let (mut done, mut refused) = (0, Vec::new());
+    let (mut done, mut made, mut refused) = (0, Vec::new(), Vec::new());
+    let namespace = asked.shown_namespace()?;
     for (at, some) in ids.chunks(TOGETHER).enumerate() {
         if at > 0 {
             tokio::time::sleep(APART).await;
@@ -262,17 +281,21 @@ pub(super) async fn done(asked: Asked) -> Answered {
             some.iter().zip(act_on(&asked, some, act, &fields, (&request, at * TOGETHER)).await?)
         {
             match answer {
-                Ok(()) => done += 1,
-                Err(words) => refused.push((id.to_string(), task_path(&asked.shown_namespace()?, id), words)),
+                Ok(new) => {
+                    done += 1;
+                    made.extend(new.map(|id| (id.to_string(), task_path(&namespace, &id))));
+                }
+                Err(words) => refused.push((id.to_string(), task_path(&namespace, id), words)),
             }
         }
     }
-    let (namespace, now) = (asked.shown_namespace()?, asked.served.ledger.now().await?);
+    let now = asked.served.ledger.now().await?;
     let page = BulkDone {
         layout: Layout::of(&asked, Place::Triage, act.label(), &namespace, now).await?,
         label: act.label(),
         namespace: namespace.to_string(),
         done: count(done, "task"),
+        made,
         refused,
     };
     Ok(respond(StatusCode::OK, &page))
@@ -287,14 +310,14 @@ fn act_and_fields(asked: &Asked, form: &Form) -> Result<(Act, Fields), Refusal> 
 }
 
 /// Acts on some tasks, in one transaction, each decided for itself. Each has a request id of its own, which follows from that of the
-/// form: so a form that is sent twice is done once.
+/// form: so a form that is sent twice is done once. An answer has the task that was made, if one was.
 async fn act_on(
     asked: &Asked,
     ids: &[TaskId],
     act: Act,
     fields: &Fields,
     (request, first): (&str, usize),
-) -> Result<Vec<Result<(), String>>, Problem> {
+) -> Result<Vec<Result<Option<TaskId>, String>>, Problem> {
     let (store, namespace) = (asked.served.ledger.store(), asked.shown_namespace()?);
     let mut commands = Vec::with_capacity(ids.len());
     for (at, id) in ids.iter().enumerate() {
@@ -307,6 +330,10 @@ async fn act_on(
         commands.push(command);
     }
     let answers = store.transact(commands).await;
-    let told = |answer: Result<_, Error>| answer.map(|_| ()).map_err(|error| error.to_string());
+    let told = |answer: Result<Answer, Error>| match answer {
+        Ok(Answer::Retried(new, _)) => Ok(Some(new.id)),
+        Ok(_) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    };
     Ok(answers.into_iter().map(told).collect())
 }

@@ -109,6 +109,33 @@ fn held_tasks_holders_that_go_on_and_queues_that_nobody_serves_are_needs_too() {
 }
 
 #[test]
+fn an_address_that_does_not_exist_is_said_to_a_browser_in_a_page_and_to_a_program_in_json() {
+    let World { served, .. } = world();
+    block_on(async {
+        let page = Browser::of(&served).get("/foo").await;
+        assert!(page.status == 404 && page.text.contains("<h1>Not found</h1>"), "{}", page.text);
+        served.client().get("/foo").await.is_problem(404, "not_found");
+    });
+}
+
+#[test]
+fn of_a_long_history_the_newest_events_are_shown() {
+    let World { ledger, served, .. } = world();
+    block_on(async {
+        ledger.create("long").await?;
+        for number in 0..510 {
+            ledger.annotate("long", &format!("note-{number}-")).await?;
+        }
+        let page = Browser::of(&served).get("/tasks/default/long").await.text;
+        assert!(page.contains("note-509-") && !page.contains("note-9-"), "{page}");
+        assert!(page.find("note-508-") < page.find("note-509-"), "in the order in which it happened: {page}");
+        assert!(page.contains("These are the newest events."), "{page}");
+        Ok::<_, Error>(())
+    })
+    .expect("works");
+}
+
+#[test]
 fn no_page_loads_or_runs_what_is_not_of_this_server() {
     let World { ledger, served, .. } = world();
     block_on(async {
