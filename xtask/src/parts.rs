@@ -22,7 +22,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part {
         name: "ledger",
         is: "the library's calls: ledger, memory, audit, tokens",
-        testkit: &["conformance", "ledger", "origin", "request_ids", "sizes", "tokens", "triage"],
+        testkit: &["conformance", "ledger", "origin", "request_ids", "searches", "sizes", "tokens", "triage"],
         others: "package(tenure) | package(tenure-store) | package(tenure-api)",
     },
     Part {
@@ -102,7 +102,7 @@ pub(crate) const PARTS: &[Part] = &[
         name: "server",
         is: "the HTTP API, its access, limits and metrics",
         testkit: &["http", "network"],
-        others: "package(tenure-server) | (package(tenure-cli) & test(/^(api|deploy|far|serves)::/))",
+        others: "package(tenure-server) | package(tenure-view) | (package(tenure-cli) & test(/^(api|deploy|far|serves|top)::/))",
     },
     Part { name: "cli", is: "the command line", testkit: &["command_line"], others: "package(tenure-cli)" },
     Part {

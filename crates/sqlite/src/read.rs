@@ -4,7 +4,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use tenure_clock::Clock;
 use tenure_core::id::{Namespace, Queue, RequestId, TaskId};
-use tenure_core::task::{State, Task};
+use tenure_core::task::Task;
 use tenure_core::time::Time;
 use tenure_store::Error;
 use tenure_store::columns::{EventRow, Policies, at, column_count, read_stored_event};
@@ -404,6 +404,7 @@ pub(crate) fn recorded(row: &rusqlite::Row<'_>, cursor: Cursor) -> SqliteResult<
 pub(crate) mod tests {
     use rusqlite::types::Value;
     use tenure_core::id::SagaId;
+    use tenure_core::task::State;
 
     use super::*;
     use crate::open::Synchronous;
