@@ -18,7 +18,7 @@ use crate::route::{Answered, Asked};
 use crate::state::ServerState;
 
 /// The pause after each word: a page that changes more often is not calmer to read.
-const APART: Duration = Duration::from_millis(500);
+const APART: Duration = Duration::from_millis(750);
 const CHANGED: &[u8] = b"event: changed\ndata: \n\n";
 
 /// `GET /live`.

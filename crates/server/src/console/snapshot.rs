@@ -21,9 +21,9 @@ const SIZE: ReadSize = ReadSize {
 /// Looks are at least this far apart, and at most, because leases are renewed without an event.
 const APART: Span = Span::from_millis(250);
 const AGE_MAX: Span = Span::from_secs(2);
-/// A look that took long is used for this many times as long, so that looks take a fifth of a reader; but no longer than that: a
+/// A look that took long is used for this many times as long, so that looks take a tenth of a reader; but no longer than that: a
 /// change is shown within about a second.
-const REST: u64 = 4;
+const REST: u64 = 9;
 const REST_MAX: Span = Span::from_millis(750);
 /// The most namespaces that are kept.
 const NAMESPACES_MAX: usize = 64;
