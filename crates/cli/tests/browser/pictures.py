@@ -115,6 +115,7 @@ def terminal(url: str) -> pyte.Screen:
     child, keys = pty.fork()
     if child == 0:
         os.environ["TERM"] = "xterm-256color"
+        os.environ.pop("NO_COLOR", None)
         os.execv(TENURE, [TENURE, "top", "--store", url])
     fcntl.ioctl(keys, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     end = time.monotonic() + TERMINAL_SECONDS

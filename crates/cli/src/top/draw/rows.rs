@@ -53,7 +53,7 @@ impl Columns {
         let rest = width.saturating_sub(fixed + holder);
         match width >= WIDTH_FOR_WHY {
             true => {
-                let id = (rest / 3).clamp(16, 32);
+                let id = (rest * 2 / 5).clamp(16, 36);
                 Columns { id, holder, why: rest.saturating_sub(id) }
             }
             false => Columns { id: rest, holder, why: 0 },
