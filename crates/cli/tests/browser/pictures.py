@@ -35,7 +35,7 @@ COLOURS = 128
 #: Rows and columns of the terminal, and how long it shows the fleet before its picture is taken.
 TERMINAL = (38, 120)
 TERMINAL_SECONDS = 4
-COLOURS_OF_TEXT = {"red": "#ff9b87", "cyan": "#79d1c2", "green": "#7cc997"}
+COLOURS_OF_TEXT = {"cd0000": "#ff9b87", "00cdcd": "#79d1c2", "00cd00": "#7cc997"}
 #: How long the fleet may take to show something of each kind.
 WAIT_SECONDS = 120
 
