@@ -119,7 +119,9 @@ impl PostgresReader<'_> {
     ) -> PostgresResult<FoundHistory> {
         // Read first: all that lies below it has ended by then, so the next statements see all of it.
         let horizon = self.horizon().await?;
-        let (mut low, mut high) = ((i64::MIN, i64::MIN), (horizon, i64::MIN));
+        // The events of one task are in its order whatever else is being written.
+        let end = if search.task.is_some() { (i64::MAX, i64::MAX) } else { (horizon, i64::MIN) };
+        let (mut low, mut high) = ((i64::MIN, i64::MIN), end);
         if let Some(since) = search.since {
             low = (self.feed_at(since - OUT_OF_ORDER_MAX, horizon).await?, i64::MIN);
         }
@@ -152,6 +154,8 @@ impl PostgresReader<'_> {
                 break;
             }
         }
+        // Events that can't be read are taken beyond the size of the page, so that may not show that there are more.
+        let has_more = has_more || all_rows > page(size.items);
         Ok(found.history(has_more, edge))
     }
 

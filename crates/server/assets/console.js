@@ -171,13 +171,14 @@
   // ---- when ----------------------------------------------------------------------------------------------------
 
   if (document.querySelector("[data-live]")) {
+    const audit = body.dataset.audit ? "&audit=true" : "";
     const task = body.dataset.task ? `&task=${encodeURIComponent(body.dataset.task)}` : "";
     let source = null;
     // A page that nobody sees holds no connection: browsers have six for each server.
     const listen = () => {
       if (document.hidden) { source?.close(); source = null; return; }
       if (source && source.readyState !== EventSource.CLOSED) return;
-      source = new EventSource(`/live?ns=${encodeURIComponent(body.dataset.namespace)}${task}`);
+      source = new EventSource(`/live?ns=${encodeURIComponent(body.dataset.namespace)}${task}${audit}`);
       source.addEventListener("changed", refresh);
     };
     listen();

@@ -104,7 +104,7 @@ fn table() -> Vec<Route> {
         page!(Get "/assets/console.css", Probe, "The style of the pages", assets::style, query &[("v", "Which version.")]),
         page!(Get "/assets/console.js", Probe, "The script of the pages", assets::script, query &[("v", "Which version.")]),
         page!(Get "/assets/icon.svg", Probe, "The icon of the pages", assets::icon, query &[("v", "Which version.")]),
-        page!(Get "/live", Store(Reader), "Says when something changed", live::stream, query &[NAMESPACE, ("task", "Only about this task.")]),
+        page!(Get "/live", Store(Reader), "Says when something changed", live::stream, query &[NAMESPACE, ("task", "Only about this task."), ("audit", "`true`: also about verifications.")]),
         page!(Get "/tasks", Store(Reader), "Tasks by filters", tasks::page, query TASKS),
         page!(Get "/triage", Store(Reader), "What ended badly, by how", triage::page, query &[NAMESPACE]),
         page!(Get "/triage/act", Store(Operator), "The form for a group of tasks", triage::form, query GROUP),

@@ -92,11 +92,13 @@ impl SqliteReader<'_> {
         let places = after.map_or(places, |after| places.behind(search.order, after));
         let edge = self.edge(places, search)?;
         let places = edge.map_or(places, |(edge, _)| places.up_to(search.order, edge));
-        let (sql, values) = matching(places, search, page(size.items) + 1);
+        let limit = page(size.items) + 1;
+        let (sql, values) = matching(places, search, limit);
         let mut statement = self.connection().prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(&values))?;
-        let (mut found, mut has_more) = (FoundEvents::new(size), false);
+        let (mut found, mut has_more, mut count) = (FoundEvents::new(size), false, 0);
         while let Some(row) = rows.next()? {
+            count += 1;
             let cursor = Cursor::of('e', row.get(ORDER)?);
             let recorded = match recorded(row, cursor.clone()) {
                 Err(SqliteError::Broken(_)) => None,
@@ -107,6 +109,8 @@ impl SqliteReader<'_> {
                 break;
             }
         }
+        // Events that can't be read are taken beyond the size of the page, so that may not show that there are more.
+        let has_more = has_more || count == limit;
         Ok(found.history(has_more, edge.map(|(edge, at)| (Cursor::of('e', edge), at))))
     }
 

@@ -14,6 +14,7 @@ use tenure_core::apply::fold;
 use tenure_core::chain::{Hash, Merkle};
 use tenure_core::event::Event;
 use tenure_core::id::{Actor, Namespace, Revision, TaskId};
+use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 
@@ -171,6 +172,13 @@ pub(crate) async fn verify(
     only_in: Option<&Namespace>,
     progress: &VerifyProgress,
 ) -> Result<VerifyReport, Error> {
+    if let (Some(anchor), Some(only)) = (anchor, only_in)
+        && !anchor.lines.is_empty()
+        && anchor.lines.iter().all(|line| line.namespace != *only)
+    {
+        let words = format!("has no line of the namespace {only}, so nothing there can be compared with it");
+        return Err(Refusal::invalid("anchor", words).into());
+    }
     let mut report = VerifyReport::default();
     let mut anchored = anchored_by_name(anchor, &mut report);
     // What an anchor of the whole store says about other namespaces is not compared, so it is not missing either.

@@ -240,8 +240,9 @@ fn obstacle(task: &Task, now: Time, watchers: &Watchers) -> Option<String> {
         return None;
     }
     Some(format!(
-        "no running recovery has a handler for {}: without one the task will be parked for a person",
-        unhandled.join(", ")
+        "no running recovery has a handler for {}: without one (`[undo.{}]` in its settings file) the task will be parked for a person",
+        unhandled.join(", "),
+        unhandled[0]
     ))
 }
 

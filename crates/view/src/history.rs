@@ -2,7 +2,7 @@
 
 use tenure::core::event::{EventData, Grant, LeaseEnd};
 use tenure::core::id::TaskId;
-use tenure::core::task::Task;
+use tenure::core::task::{State, Task};
 use tenure::core::time::{Span, Time};
 use tenure::instant::rough;
 use tenure::store::{EventSearch, Page, PageSize, Recorded};
@@ -76,6 +76,19 @@ pub fn attempts(events: &[Recorded], task: &Task, now: Time) -> Vec<Attempt> {
             attempts.push((attempt, event.at));
         }
     }
+    // It began before the events that are at hand.
+    if let Some(lease) = task.lease().filter(|_| attempts.last().is_none_or(|(last, _)| !last.end.is_empty()))
+    {
+        let attempt = Attempt {
+            epoch: lease.epoch.0,
+            owner: lease.owner.to_string(),
+            what: if task.state() == State::Compensating { "undo" } else { "work" },
+            began: Instant::of(lease.acquired_at, now),
+            took: rough(now.since(lease.acquired_at)),
+            end: String::new(),
+        };
+        attempts.push((attempt, lease.acquired_at));
+    }
     if let Some((open, began)) = attempts.last_mut().filter(|(open, _)| open.end.is_empty()) {
         match task.lease().filter(|lease| lease.epoch.0 == open.epoch) {
             Some(lease) if lease.has_lapsed(now) => {
@@ -83,8 +96,8 @@ pub fn attempts(events: &[Recorded], task: &Task, now: Time) -> Vec<Attempt> {
                 open.took = rough(lease.expires_at.since(*began));
             }
             Some(_) => {}
-            // Its end is behind what was read.
-            None => (open.end, open.took) = ("later than what is shown here".to_owned(), String::new()),
+            // It ended after the events were read.
+            None => (open.end, open.took) = ("just now".to_owned(), String::new()),
         }
     }
     attempts.into_iter().rev().map(|(attempt, _)| attempt).collect()

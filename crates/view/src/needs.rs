@@ -4,6 +4,7 @@ use tenure::core::id::TaskId;
 use tenure::core::policy::OnLapse;
 use tenure::core::task::{State, Task};
 use tenure::core::time::{Span, Time};
+use tenure::store::overview::QueueCount;
 use tenure::why::why_watched;
 
 use crate::Snapshot;
@@ -85,7 +86,10 @@ fn recovery(snapshot: &Snapshot, now: Time) -> Option<Need> {
     }
     let is_open = overview.states.iter().any(|one| one.state.terminal().is_none() && one.count > 0);
     let unheld = |task: &&Task| task.state() == State::Compensating && task.lease().is_none();
-    let waiting = match snapshot.stale_count() + snapshot.in_flight.iter().filter(unheld).count() as u64 {
+    let unheld = snapshot.in_flight.iter().filter(unheld).count() as u64;
+    // Held ones don't wait for it. Of many, only the listed ones are known to be held.
+    let held = snapshot.stale.iter().filter(|task| is_held(task)).count() as u64;
+    let waiting = match snapshot.stale_count().saturating_sub(held) + unheld {
         0 => String::new(),
         1 => ", and 1 task waits for it".to_owned(),
         waiting => format!(", and {waiting} tasks wait for it"),
@@ -115,18 +119,23 @@ fn parked(snapshot: &Snapshot, now: Time) -> Option<Need> {
 
 /// Lapsed tasks that recovery leaves, because their policy is to hold them.
 fn held(snapshot: &Snapshot, now: Time) -> Option<Need> {
-    let held = snapshot.stale.iter();
-    let held: Vec<&Task> =
-        held.filter(|task| task.policy.on_lapse == OnLapse::Hold && task.lease().is_some()).collect();
+    let held: Vec<&Task> = snapshot.stale.iter().filter(|task| is_held(task)).collect();
     let first = held.iter().min_by_key(|task| lapsed_at(task))?;
-    let waits = if held.len() == 1 { "waits" } else { "wait" };
+    let or_more = if snapshot.stale_count() > snapshot.stale.len() as u64 { " or more" } else { "" };
+    let (noun, waits) =
+        if held.len() == 1 && or_more.is_empty() { ("task", "waits") } else { ("tasks", "wait") };
     let words = format!(
-        "{} {waits} for a new owner{}: under `hold` recovery leaves a lapsed lease, and only somebody who acquires the task goes on",
-        count(held.len() as u64, "task"),
+        "{}{or_more} {noun} {waits} for a new owner{}: under `hold` recovery leaves a lapsed lease, and only somebody who acquires the task goes on",
+        held.len(),
         age(lapsed_at(first), now)
     );
     let task = (held.len() == 1).then(|| first.id.clone());
     Some(Need { words, task, section: Section::Stale })
+}
+
+/// Whether recovery leaves it, because its policy is to hold a lapsed lease.
+fn is_held(task: &Task) -> bool {
+    task.policy.on_lapse == OnLapse::Hold && task.lease().is_some()
 }
 
 fn lapsed_at(task: &Task) -> Option<Time> {
@@ -154,8 +163,9 @@ fn told(snapshot: &Snapshot, now: Time) -> Option<Need> {
     let (was, goes) = if told.count == 1 { ("was", "goes") } else { ("were", "go") };
     let holders = count(told.count, "holder");
     let mut words = format!("{holders} {was} told to stop and {goes} on, the first for {since}");
-    let is_told = |task: &&Task| task.lease().is_some_and(|lease| lease.cancel_told.is_some());
-    let task = snapshot.in_flight.iter().find(is_told).map(|task| task.id.clone());
+    let told_since = |task: &Task| task.lease()?.cancel_told.map(|told| told.since);
+    let first = snapshot.in_flight.iter().find(|task| told_since(task) == told.since);
+    let task = first.map(|task| task.id.clone());
     if let Some(task) = &task {
         words = format!("{task}: {words}");
     }
@@ -164,12 +174,8 @@ fn told(snapshot: &Snapshot, now: Time) -> Option<Need> {
 
 /// Queues with due tasks of which nobody has any.
 fn alone(snapshot: &Snapshot, now: Time) -> Option<Need> {
-    let queues = snapshot.overview.queues.iter().filter(|queue| queue.in_flight == 0);
-    let alone = queues.filter(|queue| queue.planned > queue.later).filter_map(|queue| {
-        let since = queue.due_since.filter(|since| now.since(*since) > ALONE_MAX && *since <= now)?;
-        Some((queue, since))
-    });
-    let alone: Vec<_> = alone.collect();
+    let alone = snapshot.overview.queues.iter().filter(|queue| is_alone(queue, now));
+    let alone: Vec<_> = alone.filter_map(|queue| Some((queue, queue.due_since?))).collect();
     let oldest = alone.iter().map(|(_, since)| *since).min()?;
     let due: u64 = alone.iter().map(|(queue, _)| queue.planned - queue.later).sum();
     let mut names: Vec<&str> =
@@ -180,6 +186,12 @@ fn alone(snapshot: &Snapshot, now: Time) -> Option<Need> {
     let (due, age) = (count(due, "due task"), age(Some(oldest), now));
     let words = format!("Nobody works on the queue {}: {due}{age}", names.join(", "));
     Some(Need::of(words, Section::Queues))
+}
+
+/// Whether a queue has due tasks, and nobody has any of it or takes one.
+pub fn is_alone(queue: &QueueCount, now: Time) -> bool {
+    let waits = queue.due_since.is_some_and(|since| since <= now && now.since(since) > ALONE_MAX);
+    queue.in_flight == 0 && queue.planned > queue.later && waits
 }
 
 fn age(oldest: Option<Time>, now: Time) -> String {

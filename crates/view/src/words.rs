@@ -95,18 +95,27 @@ pub fn holder(task: &Task) -> Option<&str> {
     leased.or_else(|| task.reservation().map(|reservation| reservation.owner.as_str()))
 }
 
-/// That the holder was told to stop, and how often; none if it was not.
-pub fn told_to_stop(task: &Task) -> Option<String> {
-    let told = task.lease()?.cancel_told?;
-    Some(format!(
-        "told to stop {}",
-        if told.times == 1 { "once".to_owned() } else { format!("{} times", told.times) }
-    ))
+/// What is odd about a task that somebody works on: its holder was told to stop, or it goes from one to the next.
+pub fn oddities(task: &Task) -> Option<String> {
+    const LEASES_USUAL: u64 = 10;
+    let told = task.lease().and_then(|lease| lease.cancel_told).map(|told| match told.times {
+        1 => "told to stop once".to_owned(),
+        times => format!("told to stop {times} times"),
+    });
+    let leases = task.epoch.0;
+    let leased = (leases >= LEASES_USUAL).then(|| format!("leased {leases} times"));
+    let oddities: Vec<String> = told.into_iter().chain(leased).collect();
+    (!oddities.is_empty()).then(|| oddities.join(", "))
 }
 
 /// Why a task is where it is, for a row that has the time of its end beside.
 pub fn row_words(task: &Task, watchers: &Watchers, now: Time) -> String {
-    why_ended(task, now).unwrap_or_else(|| why_watched(task, now, watchers).words)
+    let words = why_ended(task, now).unwrap_or_else(|| why_watched(task, now, watchers).words);
+    // A retry often has a name that a machine made.
+    match &task.retry_of {
+        Some(before) => format!("a retry of {before}; {words}"),
+        None => words,
+    }
 }
 
 /// A count with its noun: `1 task`, `3 tasks`.

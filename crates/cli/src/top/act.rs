@@ -18,16 +18,16 @@ pub(super) struct Order {
 /// What became of it.
 pub(super) enum Done {
     /// It was done. The task to show then is the new one after a retry.
-    Did(Act, TaskId),
+    Did { act: Act, task: TaskId, then: TaskId },
     /// It was not; whether the same order may be given again as the same command.
-    Not { error: String, is_same_command: bool },
+    Not { request: String, error: String, is_same_command: bool },
 }
 
 impl Order {
     pub(super) async fn give(self, ledger: &Ledger, actor: Actor) -> Done {
         let Order { act, task, fields, request } = self;
         let answer = async {
-            let request = RequestId::new(request)?;
+            let request = RequestId::new(request.as_str())?;
             let by = (Some(actor), Some(request));
             let command = act.command_for(&task, &fields, by, ledger.entropy())?;
             let none = || Err(Error::Unknown("the store gave no answer".into()));
@@ -35,11 +35,15 @@ impl Order {
         };
         match answer.await {
             // The first is the new task.
-            Ok(Answer::Task(after) | Answer::Retried(after, _)) => Done::Did(act, after.id),
-            Ok(Answer::Claimed(_) | Answer::Renewed(_) | Answer::Minimal(_)) => Done::Did(act, task.id),
+            Ok(Answer::Task(after) | Answer::Retried(after, _)) => {
+                Done::Did { act, task: task.id, then: after.id }
+            }
+            Ok(Answer::Claimed(_) | Answer::Renewed(_) | Answer::Minimal(_)) => {
+                Done::Did { act, then: task.id.clone(), task: task.id }
+            }
             Err(error) => {
                 let is_same_command = matches!(error, Error::Unavailable(_) | Error::Unknown(_));
-                Done::Not { error: error.to_string(), is_same_command }
+                Done::Not { request, error: error.to_string(), is_same_command }
             }
         }
     }

@@ -161,6 +161,11 @@ impl Form {
         Pressed::Stays
     }
 
+    /// Whether an answer is for it.
+    pub(super) fn is_of(&self, request: &str) -> bool {
+        self.request == request
+    }
+
     /// It was not done, so it can be changed and given again.
     pub(super) fn was_not_done(&mut self, error: String, is_same_command: bool, random: &dyn RandomSource) {
         (self.is_sent, self.error) = (false, Some(error));

@@ -7,6 +7,7 @@ use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure_view::Snapshot;
 
+use super::look::SIZE;
 use super::query::Query;
 
 /// What the screen lists.
@@ -107,9 +108,10 @@ pub(super) fn sections<'a>(
 ) -> Vec<Section<'a>> {
     let section = |tab, title, tasks: Vec<&'a Task>, all: u64, or_more| {
         let more = if query.is_empty() { all.saturating_sub(tasks.len() as u64) } else { 0 };
+        let is_full = tasks.len() >= SIZE.listed.items;
         let mut tasks: Vec<&Task> = tasks.into_iter().filter(|task| query.lets_through(task)).collect();
         sort.sort(&mut tasks);
-        Section { tab, title, tasks, more, or_more: or_more && query.is_empty() }
+        Section { tab, title, tasks, more, or_more: or_more || (is_full && more == 0) }
     };
     let Snapshot { stale, in_flight, quarantined, ended_badly, .. } = snapshot;
     let parked = snapshot.count_of(tenure::core::task::State::Quarantined).max(quarantined.len() as u64);

@@ -13,7 +13,7 @@ use tenure_view::{ReadSize, Snapshot};
 use tokio::sync::{mpsc, watch};
 
 /// What the lists have at most.
-const SIZE: ReadSize = ReadSize {
+pub(super) const SIZE: ReadSize = ReadSize {
     listed: PageSize { items: 200, bytes: 512 * 1024 },
     in_flight: PageSize { items: 400, bytes: 1024 * 1024 },
 };
@@ -33,7 +33,9 @@ pub(super) struct Wanted {
 
 /// What was read.
 pub(super) struct Look {
-    /// When reading began: the time of the snapshot, on this machine.
+    /// When it was read, on this machine.
+    pub(super) read_at: Moment,
+    /// When reading began, which is the time of the snapshot.
     began: Moment,
     pub(super) snapshot: Snapshot,
     /// The filter that was wanted.
@@ -98,7 +100,7 @@ async fn read(ledger: &Ledger, wanted: Wanted, began: Moment) -> Result<Look, Er
         Some(id) => Some(open_task(ledger, id).await?),
         None => None,
     };
-    Ok(Look { began, snapshot, only, filtered, open })
+    Ok(Look { read_at: Moment::now(), began, snapshot, only, filtered, open })
 }
 
 async fn open_task(ledger: &Ledger, id: TaskId) -> Result<OpenTask, Error> {

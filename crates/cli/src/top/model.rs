@@ -32,8 +32,8 @@ pub(super) struct Model {
     pub(super) palette: Palette,
     /// The newest look.
     pub(super) look: Option<Look>,
-    /// Since when the store can't be read, and why.
-    pub(super) trouble: Option<(Moment, String)>,
+    /// Why the store can't be read, while it can't.
+    pub(super) trouble: Option<String>,
     pub(super) tab: Tab,
     pub(super) sort: Sort,
     pub(super) query: Query,
@@ -93,15 +93,16 @@ impl Model {
         Wanted { only: self.query.only.clone(), task: self.open.as_ref().map(|open| open.id.clone()) }
     }
 
-    /// The store's time now. While the store can't be read it stands still, because nothing is known of what came later.
+    /// The store's time now. While the store can't be read it is that of the last look, because nothing is known of what came later.
     pub(super) fn now(&self) -> Time {
-        let until = self.trouble.as_ref().map_or_else(Moment::now, |(since, _)| *since);
-        self.look.as_ref().map_or(Time::MIN, |look| look.time_at(until))
+        let Some(look) = &self.look else { return Time::MIN };
+        look.time_at(if self.trouble.is_some() { look.read_at } else { Moment::now() })
     }
 
     pub(super) fn sections(&self) -> Vec<Section<'_>> {
         let how = (self.tab, self.sort, &self.query);
-        self.look.as_ref().map(|look| sections(look.listed(), how)).unwrap_or_default()
+        let look = self.look.as_ref().filter(|look| look.only == self.query.only);
+        look.map(|look| sections(look.listed(), how)).unwrap_or_default()
     }
 
     /// Takes a new look. One that failed leaves the picture as it was, and says so.
@@ -114,25 +115,27 @@ impl Model {
                     self.settle();
                 }
             }
-            Err(error) => {
-                let since = self.trouble.take().map_or_else(Moment::now, |(since, _)| since);
-                self.trouble = Some((since, error.to_string()));
-            }
+            Err(error) => self.trouble = Some(error.to_string()),
         }
     }
 
     /// What became of an order.
     pub(super) fn is_done(&mut self, done: Done, random: &dyn RandomSource) {
         match (done, &mut self.dialog) {
-            (Done::Did(act, task), _) => {
+            (Done::Did { act, task, then }, dialog) => {
                 self.said =
-                    tenure_view::offers::Act::done(act.word()).map(|words| format!("{task}: {words}"));
-                self.dialog = None;
-                if let Some(open) = &mut self.open {
-                    open.id = task;
+                    tenure_view::offers::Act::done(act.word()).map(|words| format!("{then}: {words}"));
+                // Another form may have been opened meanwhile.
+                if matches!(dialog, Some(Dialog::Form(form)) if form.is_sent && form.task.id == task) {
+                    self.dialog = None;
+                }
+                if let Some(open) = self.open.as_mut().filter(|open| open.id == task) {
+                    open.id = then;
                 }
             }
-            (Done::Not { error, is_same_command }, Some(Dialog::Form(form))) => {
+            (Done::Not { request, error, is_same_command }, Some(Dialog::Form(form)))
+                if form.is_of(&request) =>
+            {
                 form.was_not_done(error, is_same_command, random);
             }
             // Its form was closed before the answer came.
@@ -301,6 +304,11 @@ impl Model {
     }
 
     fn step(&mut self, by: isize) {
+        if self.tab == Tab::Queues {
+            // It has no cursor.
+            self.first_row = self.first_row.saturating_add_signed(by);
+            return;
+        }
         self.with_cursor(|cursor, ids| cursor.step(ids, by));
     }
 

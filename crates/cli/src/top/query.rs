@@ -56,6 +56,11 @@ impl Query {
             task.kind.as_str(),
             task.state().as_str(),
             holder(task).unwrap_or_default(),
+            task.ending().map(|ending| ending.cause.as_str()).unwrap_or_default(),
+            task.ending()
+                .and_then(|ending| ending.reason.as_ref())
+                .map(|reason| reason.as_str())
+                .unwrap_or_default(),
         ]
         .map(str::to_lowercase)
         .into_iter()

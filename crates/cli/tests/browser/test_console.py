@@ -145,7 +145,7 @@ def test_a_task_is_found_and_parked_with_the_keyboard_alone(server: Server, open
 def test_a_verification_shows_its_verdict_by_itself(server: Server, open_page: Opener, picture: Picture) -> None:
     fill(server)
     page = open_page("/audit")
-    expect(page.locator("[data-live=audit-verdict]")).to_contain_text("has verified nothing")
+    expect(page.locator("[data-live=audit-verdict]")).to_contain_text("remembers no verification")
     page.get_by_role("button", name="Verify now").click()
     # The page that follows may come before the verdict; nothing but the stream tells it.
     expect(page.locator("[data-live=audit-verdict]")).to_contain_text("The history holds.")

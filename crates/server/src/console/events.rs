@@ -137,8 +137,13 @@ impl History {
         let (first, last) = (at(items.first()), at(items.last()));
         let (newer, older) = match direction {
             Direction::Older(None) => (None, next.map(str::to_owned)),
-            Direction::Older(Some(_)) => (first, next.map(str::to_owned)),
-            Direction::Newer(_) => (next.map(str::to_owned), last),
+            // Where nothing was found, it is left at the place from which it was looked.
+            Direction::Older(Some(from)) => {
+                (first.or_else(|| Some(from.as_str().to_owned())), next.map(str::to_owned))
+            }
+            Direction::Newer(from) => {
+                (next.map(str::to_owned), last.or_else(|| Some(from.as_str().to_owned())))
+            }
         };
         let (is_first, is_towards_newer) = match direction {
             Direction::Older(before) => (before.is_none(), false),

@@ -25,8 +25,7 @@ const CHANGED: &[u8] = b"event: changed\ndata: \n\n";
 pub(super) async fn stream(asked: Asked) -> Answered {
     let (permit, namespace) = (asked.quota.stream()?, asked.shown_namespace()?);
     let task = asked.query.one("task")?.map(TaskId::new).transpose()?;
-    // The page of a task says nothing about verifications.
-    let audited = task.is_none().then(|| namespace.clone());
+    let audited = asked.query.flag("audit")?.then(|| namespace.clone());
     let filter = EventFilter::default().with(|filter| {
         filter.namespace = Some(namespace);
         filter.task = task;

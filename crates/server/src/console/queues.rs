@@ -1,12 +1,13 @@
 //! The queues: what waits in each, whether somebody works on it, and how its tasks ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use axum::http::StatusCode;
 use tenure::core::time::Time;
 use tenure::store::ends::EndCount;
 use tenure::store::overview::{Overview, QueueCount};
+use tenure_view::needs::is_alone;
 use tenure_view::words::{StateMark, count, state_mark};
 
 use super::address::encoded;
@@ -92,10 +93,12 @@ fn queues(overview: &Overview, namespace: &str) -> Vec<Queue> {
         let Some(end) = ends.first().filter(|_| !counts.contains_key(name)) else { continue };
         counts.insert(name, nothing_open(end, overview.at));
     }
+    let alone = overview.queues.iter().filter(|queue| is_alone(queue, overview.at));
+    let alone: BTreeSet<&str> = alone.map(|queue| queue.queue.as_str()).collect();
     let of = |(name, counts): (&str, QueueRow)| {
         let list = format!("/tasks?ns={}&queue={}", encoded(namespace), encoded(name));
         Queue {
-            is_unattended: counts.due > 0 && counts.in_flight == 0,
+            is_unattended: alone.contains(name),
             open: format!("{list}&open=true"),
             planned: format!("{list}&state=planned&order=oldest"),
             ends: by_state(ends.get(name).map_or(&[], Vec::as_slice), &list),

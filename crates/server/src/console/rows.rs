@@ -3,7 +3,7 @@
 use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::store::watch::Watchers;
-use tenure_view::words::{Instant, Left, StateMark, holder, row_words, state_mark, told_to_stop};
+use tenure_view::words::{Instant, Left, StateMark, holder, oddities, row_words, state_mark};
 
 use super::address::task_path;
 
@@ -24,8 +24,8 @@ pub(super) struct Row {
     pub(super) holder: String,
     pub(super) left: Option<Left>,
     pub(super) progress: String,
-    /// That its holder was told to stop.
-    pub(super) told_to_stop: Option<String>,
+    /// What is odd about it.
+    pub(super) oddities: Option<String>,
     pub(super) attempt: String,
     /// Why it is where it is, and what comes next.
     pub(super) why: String,
@@ -46,7 +46,7 @@ pub(super) fn row(task: &Task, watchers: &Watchers, now: Time) -> Row {
         holder: holder(task).unwrap_or_default().to_owned(),
         left: Left::of(task, now),
         progress: progress.map(|progress| shortened(progress.as_str(), PROGRESS_SHOWN)).unwrap_or_default(),
-        told_to_stop: told_to_stop(task),
+        oddities: oddities(task),
         attempt: format!("{} of {}", task.attempts, task.policy.max_attempts),
         why: row_words(task, watchers, now),
         since: Instant::of(since, now),

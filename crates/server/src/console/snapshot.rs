@@ -66,19 +66,17 @@ impl Snapshots {
         if let Some(seen) = viewed.newest().and_then(|look| look.seen(&newest)) {
             return seen;
         }
-        let turn = match viewed.turn.try_lock() {
-            Ok(turn) => turn,
-            Err(_) => {
-                if let Some(seen) = viewed.newest().and_then(|look| look.seen_meanwhile()) {
-                    return seen;
-                }
-                viewed.turn.lock().await
-            }
-        };
+        if viewed.turn.try_lock().is_err()
+            && let Some(seen) = viewed.newest().and_then(|look| look.seen_meanwhile())
+        {
+            return seen;
+        }
+        // Before its turn: a caller who has no place to read must not keep those who have.
+        let permit = quota.scan().await?;
+        let turn = viewed.turn.lock().await;
         if let Some(look) = viewed.newest().filter(|look| look.began >= arrived) {
             return Ok(Seen { snapshot: look.snapshot.clone()?, again: None });
         }
-        let permit = quota.scan().await?;
         let began = Moment::now();
         let newest = ledger.newest().await?;
         let snapshot = Snapshot::read(ledger, &Filter::default(), SIZE).await.map(Arc::new);

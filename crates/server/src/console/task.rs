@@ -40,6 +40,7 @@ struct TaskPage {
     /// What was just done.
     done: Option<&'static str>,
     offers: Vec<Offer>,
+    may_retry: bool,
     lease: Option<LeaseView>,
     facts: Vec<(&'static str, String)>,
     labels: Vec<(String, String)>,
@@ -82,6 +83,8 @@ struct CompensationView {
     last_error: Option<String>,
     waiver: Option<String>,
     offer: Option<Offer>,
+    /// Whether nobody has undone it yet.
+    is_left: bool,
 }
 
 struct DocumentView {
@@ -136,6 +139,7 @@ impl TaskPage {
             may_recover: false,
             why,
             done,
+            may_retry: offers.iter().any(|offer| offer.act == Act::Retry),
             offers,
             lease: lease(task, now),
             facts: facts(task, now),
@@ -235,6 +239,7 @@ fn compensation(one: &Compensation, offer: Option<Offer>) -> CompensationView {
         last_error: text(one.last_error.as_ref().map(|error| error.as_str())),
         waiver: text(one.waiver.as_ref().map(|waiver| waiver.as_str())),
         offer,
+        is_left: one.is_owed(),
     }
 }
 

@@ -4,8 +4,9 @@
 use std::process::Command;
 
 use serde_json::json;
+use tenure::core::id::TaskId;
 use tenure::core::task::State;
-use tenure::store::{Filter, IfMissing};
+use tenure::store::{EventSearch, Filter, IfMissing};
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
 use tenure_testkit::competing::CompetingConnection;
@@ -322,6 +323,10 @@ fn the_pages_of_one_task_give_each_event_once_while_an_older_transaction_is_open
         for _ in 0..4 {
             // It is ahead of what everybody is shown, and the page is not full.
             let page = ledger.history("t", after, 10).await.expect("a page");
+            let search = EventSearch::in_namespace(ledger.namespace().clone());
+            let search = search.with(|search| search.task = TaskId::new("t").ok());
+            let found = ledger.store().search_events(search, None, 10.into()).await.expect("a page");
+            assert_eq!(found.page.items.len(), numbers.len() + page.items.len(), "the search is as far");
             numbers.extend(page.items.iter().map(|recorded| recorded.event.number.0));
             after = page.next;
             ledger.annotate("t", "a note").await.expect("noted");

@@ -31,7 +31,7 @@ pub(super) fn head(model: &Model, width: usize, is_whole: bool) -> Vec<Line<'sta
         return lines;
     };
     let (overview, now) = (&look.snapshot.overview, model.now());
-    if let Some((_, words)) = &model.trouble {
+    if let Some(words) = &model.trouble {
         let words = format!("! NOT CONNECTED: this is as of {}. {words}", print_seconds(now));
         let wrapped = textwrap::wrap(&words, textwrap::Options::new(width).subsequent_indent("  "));
         lines.extend(wrapped.into_iter().take(3).map(|line| Line::styled(line.into_owned(), palette.bad())));

@@ -10,7 +10,8 @@ use tenure::instant::rough;
 use tenure::store::watch::Watchers;
 use tenure::why::why_watched;
 use tenure_view::Snapshot;
-use tenure_view::words::{Left, holder, row_words, state_mark, told_to_stop};
+use tenure_view::needs::is_alone;
+use tenure_view::words::{Left, holder, oddities, row_words, state_mark};
 use textwrap::core::display_width;
 
 use crate::output::harmless_line;
@@ -69,7 +70,11 @@ pub(super) fn body(frame: &mut Frame<'_>, area: Rect, model: &mut Model) {
         Tab::All | Tab::Stale | Tab::Triage | Tab::InFlight => tasks(model, width),
     };
     // The first task comes with the title above it.
-    let cursor_at = if model.cursor.at == 0 { 0 } else { cursor_at };
+    let cursor_at = match model.tab {
+        Tab::Queues => model.first_row,
+        _ if model.cursor.at == 0 => 0,
+        Tab::All | Tab::Stale | Tab::Triage | Tab::InFlight => cursor_at,
+    };
     let last_first = lines.len().saturating_sub(height);
     let lowest = (cursor_at + 1).saturating_sub(height);
     model.first_row = model.first_row.clamp(lowest, cursor_at.max(lowest)).min(last_first);
@@ -82,6 +87,9 @@ fn tasks(model: &Model, width: usize) -> (Vec<Line<'static>>, usize) {
     let (palette, now, columns) = (model.palette, model.now(), Columns::of(width));
     let Some(look) = &model.look else { return (Vec::new(), 0) };
     let watchers = &look.snapshot.overview.recovery;
+    if look.only != model.query.only {
+        return (vec![Line::raw("reading …")], 0);
+    }
     let (mut lines, mut cursor_at) = (Vec::new(), 0);
     let mut nth = 0;
     for section in model.sections() {
@@ -112,9 +120,9 @@ fn title(section: &Section<'_>, columns: Columns, palette: Palette) -> Line<'sta
 /// What a section says below its rows.
 fn remark(section: &Section<'_>, model: &Model) -> Option<String> {
     match (section.tasks.is_empty(), section.more) {
+        (_, 0) if section.or_more => Some("  and more".to_owned()),
         (true, 0) if model.query.is_empty() => Some("  none".to_owned()),
         (true, 0) => Some("  none that the filter lets through".to_owned()),
-        (false, 0) if section.or_more => Some("  and more".to_owned()),
         (false, 0) => None,
         (_, more) => Some(format!("  and {more} more")),
     }
@@ -141,8 +149,8 @@ fn row(
         let progress = task.lease().filter(|lease| !lease.has_lapsed(now));
         let progress = progress.and_then(|lease| lease.progress.as_ref()).map(|progress| progress.as_str());
         let words = progress.map_or_else(|| row_words(task, watchers, now), str::to_owned);
-        let told = told_to_stop(task).map(|told| format!("{told}; ")).unwrap_or_default();
-        let words = format!("{told}{words}");
+        let odd = oddities(task).map(|odd| format!("{odd}; ")).unwrap_or_default();
+        let words = format!("{odd}{words}");
         spans.push(Span::raw(fitted(&harmless_line(&words), columns.why)));
     }
     let line = Line::from(spans);
@@ -190,7 +198,7 @@ fn queues(model: &Model) -> Vec<Line<'static>> {
     for queue in &look.snapshot.overview.queues {
         let due = queue.planned.saturating_sub(queue.later);
         let oldest = queue.due_since.filter(|since| *since <= now).map(|since| rough(now.since(since)));
-        let is_left_alone = due > 0 && queue.in_flight == 0;
+        let is_left_alone = is_alone(queue, now);
         let alone = if is_left_alone { "  nobody works on it" } else { "" };
         let words = format!(
             "  {}{due:>8}{:>10}{:>11}  {}{alone}",

@@ -54,9 +54,11 @@ fn a_sound_history_is_said_to_hold_with_what_was_verified() {
         let browser = Browser::of(&served);
         let page = browser.get(PAGE).await;
         assert_eq!(page.status, 200, "{}", page.text);
-        for words in
-            ["This server has verified nothing", "There are 2 tasks now.", "only if you keep it elsewhere"]
-        {
+        for words in [
+            "This server remembers no verification",
+            "There are 2 tasks now.",
+            "only if you keep it elsewhere",
+        ] {
             assert!(page.text.contains(words), "{words} is not in {}", page.text);
         }
         let page = verdict(&browser, &[], "The history holds.").await;
@@ -67,7 +69,10 @@ fn a_sound_history_is_said_to_hold_with_what_was_verified() {
             assert!(page.contains(words), "{words} is not in {page}");
         }
         let elsewhere = browser.get("/audit?ns=elsewhere").await.text;
-        assert!(elsewhere.contains("has verified nothing") && elsewhere.contains("is 1 task"), "{elsewhere}");
+        assert!(
+            elsewhere.contains("remembers no verification") && elsewhere.contains("is 1 task"),
+            "{elsewhere}"
+        );
         Ok::<_, Error>(())
     })
     .expect("works");
@@ -114,7 +119,7 @@ fn two_starts_make_one_verification_which_can_be_watched() {
     block_on(async {
         ledger.create("a").await?;
         let browser = Browser::of(&served);
-        let mut live = browser.request("GET", "/live?ns=default").send().await.expect("a stream");
+        let mut live = browser.request("GET", "/live?ns=default&audit=true").send().await.expect("a stream");
         let first = in_time("the first line", live.chunk()).await.expect("a stream").expect("a line");
         assert_eq!(first, "retry: 2000\n\n");
         for _ in 0..2 {
@@ -162,7 +167,7 @@ fn a_verification_can_be_stopped_and_started_again() {
         let stopped = browser.submit(STOP, &[]).await;
         assert_eq!((stopped.status, stopped.header("location")), (303, PAGE), "{}", stopped.text);
         let page = until_page_says(&browser, "did not end: it was stopped at this console.").await;
-        assert!(page.contains("has verified nothing"), "it came to no verdict: {page}");
+        assert!(page.contains("remembers no verification"), "it came to no verdict: {page}");
         assert_eq!(browser.submit(STOP, &[]).await.status, 303, "there is nothing to stop any more");
         store.lets_audits_go();
         let page = verdict(&browser, &[], "The history holds.").await;
@@ -287,7 +292,7 @@ fn what_is_no_anchor_is_refused_by_its_line_and_is_not_lost() {
         }
         let kept = browser.submit(VERIFY, &[("anchor", &broken)]).await.text;
         assert!(kept.contains("default b &#60;one&#62;"), "{kept}");
-        assert!(browser.get(PAGE).await.text.contains("has verified nothing"), "nothing was started");
+        assert!(browser.get(PAGE).await.text.contains("remembers no verification"), "nothing was started");
         Ok::<_, Error>(())
     })
     .expect("works");

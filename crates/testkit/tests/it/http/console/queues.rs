@@ -92,7 +92,7 @@ fn how_tasks_of_a_queue_ended_is_counted_for_an_hour_and_for_a_day() {
 
 #[test]
 fn a_page_of_many_queues_says_how_many_it_leaves_out_and_leaves_out_none_that_is_stuck() {
-    let World { ledger, served, .. } = world();
+    let World { ledger, served, clock, .. } = world();
     block_on(async {
         for number in 0..205 {
             let id = format!("t-{number:03}");
@@ -101,6 +101,7 @@ fn a_page_of_many_queues_says_how_many_it_leaves_out_and_leaves_out_none_that_is
                 ledger.acquire(&id, "w1").ttl(Duration::from_secs(600)).await?;
             }
         }
+        clock.advance(Duration::from_secs(90));
         let page = Browser::of(&served).get("/queues").await.text;
         assert!(page.contains("and 5 more queues"), "{page}");
         let (_, table) = page.split_once("<tbody").expect("a table");
