@@ -8,12 +8,12 @@ use tenure::api::audit::{AnchorAnswer, ReportAnswer};
 use tenure::audit::{Anchor, VerifyProgress, VerifyReport};
 use tenure::clock::Moment;
 use tenure::core::time::Span;
+use tenure_view::words::count;
 use tokio::time::timeout;
 
 use crate::context::Context;
 use crate::error::CliError;
 use crate::global::OutputFormat;
-use crate::tables::counted;
 
 /// How often a person who waits sees how far a verification has come.
 const SHOWN_EVERY: Duration = Duration::from_millis(250);
@@ -85,9 +85,9 @@ async fn verify(
 }
 
 fn how_far(progress: &VerifyProgress, took: Span) -> String {
-    let tasks = counted(progress.tasks(), "task");
+    let tasks = count(progress.tasks(), "task");
     let rate = progress.tasks().saturating_mul(1_000_000) / took.as_micros().max(1);
-    format!("verifying: {tasks}, {}; {rate} tasks a second", counted(progress.events(), "event"))
+    format!("verifying: {tasks}, {}; {rate} tasks a second", count(progress.events(), "event"))
 }
 
 /// Warns that the history of a task is not what was recorded. The command continues and shows the task.
@@ -113,10 +113,10 @@ fn show(context: &mut Context<'_, '_>, report: &VerifyReport) -> Result<(), CliE
     if context.out.is_quiet() {
         return Ok(());
     }
-    let looked_at = format!("{}, {}", counted(report.tasks, "task"), counted(report.events, "event"));
+    let looked_at = format!("{}, {}", count(report.tasks, "task"), count(report.events, "event"));
     context.out.line(&match report.findings.len() {
         0 => format!("verified: {looked_at}"),
-        count => format!("not verified: {} in {looked_at}", counted(count as u64, "finding")),
+        found => format!("not verified: {} in {looked_at}", count(found as u64, "finding")),
     })
 }
 

@@ -12,6 +12,7 @@ use tenure::handler::Handlers;
 use tenure::instant::print_seconds;
 use tenure::recovery::{Outcome, PlannedTask, RecoveredTask, Recovery, RecoveryOptions, RecoveryReport};
 use tenure::stop::StopSignal;
+use tenure_view::words::count;
 use tokio::sync::mpsc;
 
 use crate::context::Context;
@@ -22,7 +23,6 @@ use crate::output::{Output, plain};
 use crate::signals::Signals;
 use crate::store::is_one_store;
 use crate::survivors::{Survivor, survivors};
-use crate::tables::counted;
 use crate::values::span;
 
 /// Recover stale tasks and undo what they left
@@ -145,8 +145,8 @@ fn summary(report: &RecoveryReport) -> String {
     let outcomes = Outcome::ALL.iter().filter(|one| report.of(**one) > 0);
     let outcomes: Vec<String> =
         outcomes.map(|one| format!("{} {}", report.of(*one), one.as_str().replace('_', " "))).collect();
-    let tasks = counted(report.tasks, "task");
-    format!("recovered {tasks}: {}; {} undone", outcomes.join(", "), counted(report.undone, "compensation"))
+    let tasks = count(report.tasks, "task");
+    format!("recovered {tasks}: {}; {} undone", outcomes.join(", "), count(report.undone, "compensation"))
 }
 
 /// Processes of this machine that work under a lease, listed again from time to time.

@@ -7,6 +7,7 @@ use tenure::core::task::{Ending, State, Task};
 use tenure::core::time::Time;
 use tenure::instant::{print_seconds, rough, rough_left};
 use tenure::store::Recorded;
+use tenure_view::words::count;
 
 use crate::output::{Colour, Output, plain};
 
@@ -135,7 +136,7 @@ pub(crate) fn compensations<'a>(out: &Output<'_>, all: impl IntoIterator<Item = 
         let tries = one
             .last_error
             .as_ref()
-            .map(|error| format!("tried {}: {error}", counted(one.tries.into(), "time")));
+            .map(|error| format!("tried {}: {error}", count(one.tries.into(), "time")));
         Output::row(
             &mut table,
             [
@@ -155,7 +156,7 @@ pub(crate) fn compensations<'a>(out: &Output<'_>, all: impl IntoIterator<Item = 
 pub(crate) fn policy_words(policy: &Policy) -> String {
     let mut words = vec![
         format!("ttl {}", policy.lease_ttl.span()),
-        format!("up to {}", counted(policy.max_attempts.into(), "attempt")),
+        format!("up to {}", count(policy.max_attempts.into(), "attempt")),
     ];
     words.push(format!("on lapse {}", policy.on_lapse.as_str()));
     words.push(format!("when spent {}", policy.when_spent.as_str()));
@@ -172,10 +173,4 @@ pub(crate) fn policy_words(policy: &Policy) -> String {
         words.push(format!("backoff {base} times {factor} up to {cap}"));
     }
     words.join(", ")
-}
-
-/// A count with its noun: `1 task`, `2 tasks`.
-pub(crate) fn counted(count: u64, thing: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {thing}{plural}")
 }

@@ -85,7 +85,8 @@ impl Top {
         let mut model = Model::new(heading, Palette::of(screen == Screen::Coloured));
         let mut terminal = Terminal::enter()?;
         let ended = watch_it(&mut model, &mut terminal, &mut signals, (ledger, actor, every)).await;
-        terminal.leave();
+        // The screen is given back before an error is printed on it.
+        drop(terminal);
         ended
     }
 }

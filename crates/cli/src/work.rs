@@ -12,6 +12,7 @@ use tenure::keeper::KeptLease;
 use tenure::process::{Input, Launch, Output};
 use tenure::stop::StopSignal;
 use tenure::worker::{Stop, WorkError, Worker, WorkerReport};
+use tenure_view::words::count;
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::watch;
@@ -24,7 +25,6 @@ use crate::supervise::{
     self, Copying, Ends, JobOutput, Notes, ProgressOptions, Sign, StopReason, Supervised, SupervisionOptions,
     TaskNote,
 };
-use crate::tables::counted;
 use crate::values::{Length, span};
 
 /// Claim tasks from a queue, and run a command for each
@@ -262,6 +262,6 @@ fn summary(report: &WorkerReport) -> String {
         .collect();
     match counts.is_empty() {
         true => "claimed no tasks".to_owned(),
-        false => format!("claimed {}: {}", counted(report.claimed, "task"), counts.join(", ")),
+        false => format!("claimed {}: {}", count(report.claimed, "task"), counts.join(", ")),
     }
 }

@@ -10,7 +10,7 @@ use tenure::store::watch::Watchers;
 use tenure::store::{Page, Recorded};
 use tenure::why::why_watched;
 use tenure_view::history::{attempts, timeline};
-use tenure_view::words::{Instant, Left, state_mark};
+use tenure_view::words::{Instant, Left, shortened, state_mark};
 
 use super::style::{Palette, time_left};
 use crate::output::harmless_line;
@@ -180,16 +180,14 @@ fn facts(lines: &mut Lines, task: &Task, now: Time) {
         [("Payload", Some(&task.payload)), ("Checkpoint", task.checkpoint.as_ref()), ("Result", result)];
     for (name, document) in documents {
         if let Some(text) = document.map(|document| document.as_str()).filter(|text| *text != "null") {
-            lines.fact(name, &shortened(text, task));
+            lines.fact(name, &beginning(text, task));
         }
     }
 }
 
 /// A document that may be large.
-fn shortened(text: &str, task: &Task) -> String {
+fn beginning(text: &str, task: &Task) -> String {
     const CHARACTERS_MAX: usize = 2_000;
-    match text.char_indices().nth(CHARACTERS_MAX) {
-        Some((end, _)) => format!("{}… (all of it: tenure task show {} -o json)", &text[..end], task.id),
-        None => text.to_owned(),
-    }
+    let shown = shortened(text, CHARACTERS_MAX);
+    if shown == text { shown } else { format!("{shown} (all of it: tenure task show {} -o json)", task.id) }
 }

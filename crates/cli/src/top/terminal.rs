@@ -67,11 +67,6 @@ impl Terminal {
             None => Err(CliError::Failed("the terminal is gone".to_owned())),
         }
     }
-
-    /// Gives the screen back.
-    pub(super) fn leave(self) {
-        drop(self);
-    }
 }
 
 impl Drop for Terminal {

@@ -10,12 +10,11 @@ use tenure::core::refusal::Refusal;
 use tenure::core::time::Time;
 use tenure::store::{Cursor, EventSearch, FoundHistory, Order, Recorded};
 use tenure_view::history::{kind_words, told};
-use tenure_view::words::{Instant, count};
+use tenure_view::words::{Instant, count, shortened};
 
 use super::address::{encoded, task_path};
 use super::asked::to;
 use super::layout::{Layout, Place, respond};
-use super::rows::shortened;
 use crate::handlers::search::{event_search, found};
 use crate::problem::Problem;
 use crate::route::{Answered, Asked};

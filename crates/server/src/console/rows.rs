@@ -3,7 +3,7 @@
 use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::store::watch::Watchers;
-use tenure_view::words::{Instant, Left, StateMark, holder, oddities, row_words, state_mark};
+use tenure_view::words::{Instant, Left, StateMark, holder, oddities, row_words, shortened, state_mark};
 
 use super::address::task_path;
 
@@ -50,13 +50,5 @@ pub(super) fn row(task: &Task, watchers: &Watchers, now: Time) -> Row {
         attempt: format!("{} of {}", task.attempts, task.policy.max_attempts),
         why: row_words(task, watchers, now),
         since: Instant::of(since, now),
-    }
-}
-
-/// The beginning of a text.
-pub(super) fn shortened(text: &str, characters_max: usize) -> String {
-    match text.char_indices().nth(characters_max) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }
