@@ -15,9 +15,14 @@ use tenure_store::overview::{
 use crate::columns::{PostgresResult, PostgresRow};
 use crate::read::{PostgresReader, one};
 
+/// Of a row of `due`.
+const STALE: &str = "due.wait <> 'undo' and due.expires_at <= $2";
+
 /// Where the tasks of a state are found, and what is said of them. `$1` is the namespace, `$2` now.
 struct Place {
     from: String,
+    /// Where they are counted, if less is needed for that.
+    counted: Option<String>,
     since: &'static str,
     later: &'static str,
     stale: &'static str,
@@ -25,7 +30,8 @@ struct Place {
 
 impl Place {
     fn counts(&self) -> String {
-        let Place { from, later, stale, .. } = self;
+        let Place { from, counted, later, stale, .. } = self;
+        let from = counted.as_ref().unwrap_or(from);
         format!(
             "select count(*), count(*) filter (where {later}), count(*) filter (where {stale}) from {from} and $2::bigint is not null"
         )
@@ -38,32 +44,47 @@ impl Place {
 }
 
 fn place(state: State) -> Place {
-    let waiting = |wait: &str, since| Place {
-        from: format!(
-            "tenure.due join tenure.tasks on tasks.namespace = due.namespace and tasks.id = due.task \
-             where due.namespace = $1 and due.wait in ({wait})"
-        ),
-        since,
-        later: "false",
-        stale: "due.wait <> 'undo' and due.expires_at <= $2",
+    let joined = "tenure.due join tenure.tasks on tasks.namespace = due.namespace and tasks.id = due.task";
+    let held = |wait: &str| {
+        let rows = format!("due.namespace = $1 and due.wait = '{wait}'");
+        // The rows say since when, so only the oldest tasks are read for their names.
+        let first = format!("due.since = (select min(since) from tenure.due where {rows})");
+        Place {
+            from: format!("{joined} where {rows} and {first}"),
+            counted: Some(format!("tenure.due where {rows}")),
+            since: "due.since",
+            later: "false",
+            stale: STALE,
+        }
     };
-    let at_work = "coalesce(tasks.started_at, tasks.created_at)";
     match state {
         State::Planned => Place {
             from: "tenure.tasks where namespace = $1 and claim_from is not null".to_owned(),
+            counted: None,
             since: "claim_from",
             later: "claim_from > $2",
             stale: "false",
         },
-        State::Dispatched => waiting("'reservation'", "due.since"),
-        State::Running => waiting("'lease'", at_work),
-        State::Compensating => waiting("'undo_lease', 'undo'", at_work),
+        State::Dispatched => held("reservation"),
+        State::Running => held("lease"),
+        State::Compensating => {
+            let undone = "due.namespace = $1 and due.wait in ('undo_lease', 'undo')";
+            Place {
+                from: format!("{joined} where {undone}"),
+                counted: Some(format!("tenure.due where {undone}")),
+                // Since its attempt began, which only the task knows.
+                since: "coalesce(tasks.started_at, tasks.created_at)",
+                later: "false",
+                stale: STALE,
+            }
+        }
         State::Completed | State::Failed | State::Compensated | State::Quarantined => Place {
             from: format!(
                 "tenure.tasks where namespace = $1 and ended_badly = '{}' and retried_as is null \
                  and dismissed_at is null",
                 state.word()
             ),
+            counted: None,
             since: "finished_at",
             later: "false",
             stale: "false",
@@ -174,9 +195,10 @@ impl PostgresReader<'_> {
             })
         };
         let planned = rows.iter().map(read).collect::<PostgresResult<_>>()?;
-        let in_flight = "select tasks.queue, count(*) from tenure.due \
-                 join tenure.tasks on tasks.namespace = due.namespace and tasks.id = due.task \
-                 where due.namespace = $1 and due.wait <> 'start' group by tasks.queue";
+        // Of what nobody holds only the task knows the queue.
+        let in_flight = "select coalesce(due.queue, (select tasks.queue from tenure.tasks \
+                 where tasks.namespace = due.namespace and tasks.id = due.task)) as queue, count(*) \
+                 from tenure.due where due.namespace = $1 and due.wait <> 'start' group by 1";
         let rows = self.link.ask(in_flight, &[&namespace.as_str()]).await?;
         let read = |row: &PostgresRow| Ok((Queue::new(row.a_text(0)?)?, unsigned(row.a_number(1)?)));
         Ok(join_queues(planned, rows.iter().map(read).collect::<PostgresResult<_>>()?))

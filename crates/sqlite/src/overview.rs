@@ -19,8 +19,12 @@ use crate::read::SqliteReader;
 const PLANNED_BY_QUEUE: &str = "select queue, count(*), sum(coalesce(not_before, created_at) > ?2), \
     min(coalesce(not_before, created_at)) from tasks indexed by tasks_to_claim \
     where namespace = ?1 and state = 'planned' group by queue";
-const IN_FLIGHT_BY_QUEUE: &str = "select tasks.queue, count(*) from due join tasks on tasks.no = due.task \
-    where due.namespace = ?1 and due.wait <> 'start' group by tasks.queue";
+// Of what nobody holds only the task knows the queue.
+const IN_FLIGHT_BY_QUEUE: &str = "select coalesce(due.queue, (select tasks.queue from tasks where tasks.no = due.task)), \
+    count(*) from due where due.namespace = ?1 and due.wait <> 'start' group by 1";
+
+/// Of a row of `due`.
+const STALE: &str = "due.wait <> 'undo' and due.expires_at <= :now";
 
 /// How to find the tasks of a state, since when each is in it, and whether it is stale.
 struct Place {
@@ -48,16 +52,18 @@ impl Place {
 }
 
 fn place(state: State) -> Place {
-    let waiting = |wait: &str, since| Place {
-        from: format!(
-            "due join tasks on tasks.no = due.task where due.namespace = :namespace and due.wait in ({wait})"
-        ),
-        counted: Some(format!("due where due.namespace = :namespace and due.wait in ({wait})")),
-        since,
-        later: "false",
-        stale: "due.wait <> 'undo' and due.expires_at <= :now",
+    let held = |wait: &str| {
+        let rows = format!("due where due.namespace = :namespace and due.wait = '{wait}'");
+        // The row says since when, so only one task is read for its name.
+        let first = format!("(select task, since from {rows} order by since, task limit 1)");
+        Place {
+            from: format!("{first} due join tasks on tasks.no = due.task"),
+            counted: Some(rows),
+            since: "due.since",
+            later: "false",
+            stale: STALE,
+        }
     };
-    let at_work = "coalesce(tasks.started_at, tasks.created_at)";
     match state {
         State::Planned => Place {
             // Otherwise SQLite would scan all tasks of the namespace, because they are in row order.
@@ -68,9 +74,19 @@ fn place(state: State) -> Place {
             later: "coalesce(not_before, created_at) > :now",
             stale: "false",
         },
-        State::Dispatched => waiting("'reservation'", "due.since"),
-        State::Running => waiting("'lease'", at_work),
-        State::Compensating => waiting("'undo_lease', 'undo'", at_work),
+        State::Dispatched => held("reservation"),
+        State::Running => held("lease"),
+        State::Compensating => {
+            let undone = "due.namespace = :namespace and due.wait in ('undo_lease', 'undo')";
+            Place {
+                from: format!("due join tasks on tasks.no = due.task where {undone}"),
+                counted: Some(format!("due where {undone}")),
+                // Since its attempt began, which only the task knows.
+                since: "coalesce(tasks.started_at, tasks.created_at)",
+                later: "false",
+                stale: STALE,
+            }
+        }
         State::Completed | State::Failed | State::Compensated | State::Quarantined => Place {
             // Written like the index over tasks that ended badly.
             from: format!(
