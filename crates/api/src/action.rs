@@ -5,8 +5,8 @@ use tenure_core::command::{
     Action, Holder, HolderAction, IdOrigin, OperatorAction, QuarantineCause, Take, UndoBy,
 };
 use tenure_core::compensation::Undo;
-use tenure_core::event::{Triage, Waiver};
-use tenure_core::id::{Epoch, Owner, Progress, Queue, Reason, Seq, TaskId, Text};
+use tenure_core::event::{HandReceipt, LabelChanges, Triage, Waiver};
+use tenure_core::id::{Epoch, LabelKey, Owner, Progress, Queue, Reason, Seq, TaskId, Text};
 use tenure_core::limit::InvalidField;
 use tenure_core::policy::Ttl;
 use tenure_core::refusal::Refusal;
@@ -17,7 +17,7 @@ use crate::document::raw;
 use crate::duration::DurationInput;
 use crate::json;
 use crate::members::Members;
-use crate::put::undo;
+use crate::put::{labels, undo};
 use crate::read::{document, of_member};
 use crate::target::{By, Target};
 use crate::wire::{Word, parse_word};
@@ -95,7 +95,13 @@ body!(AdoptBody, |body, _, target, _| {
 });
 
 body!(SettleBody, |body, _, target, _| {
-    let (task, seq, by) = (target.task()?, target.seq()?, holder(body.owner, body.epoch)?);
+    let (task, seq) = (target.task()?, target.seq()?);
+    let Some(by) = proof(body.owner, body.epoch)? else {
+        return settle_by_hand(seq, body.receipt, body.error, body.reason).map(|act| act.on(task));
+    };
+    if body.reason.is_some() {
+        return Err(Refusal::invalid("reason", "allowed only for operators, without owner and epoch"));
+    }
     let act = match (body.receipt, body.error) {
         (Some(receipt), None) => HolderAction::Settle { seq, receipt: Text::named("receipt", receipt)? },
         (None, Some(error)) => HolderAction::Try { seq, error: Text::named("error", error)? },
@@ -107,6 +113,46 @@ body!(SettleBody, |body, _, target, _| {
         }
     };
     Ok(Action::ByHolder { task, by, act })
+});
+
+/// Who undid something by hand leaves a receipt, which is the reason where none is given.
+fn settle_by_hand(
+    seq: Seq,
+    receipt: Option<String>,
+    error: Option<String>,
+    why: Option<String>,
+) -> Result<OperatorAction, Refusal> {
+    if error.is_some() {
+        return Err(Refusal::invalid("error", "allowed only for holders, with owner and epoch"));
+    }
+    let receipt = receipt.ok_or_else(|| {
+        Refusal::invalid("receipt", "is required: say what shows that it was undone; or waive it")
+    })?;
+    let reason = match why {
+        Some(why) => reason(why)?,
+        None => Reason::named("receipt", receipt.clone())?,
+    };
+    Ok(OperatorAction::Settle {
+        done: HandReceipt { seq, receipt: Text::named("receipt", receipt)? },
+        reason,
+    })
+}
+
+body!(LabelBody, |body, _, target, _| {
+    let task = target.task()?;
+    let set = labels(body.set.unwrap_or_default())?;
+    let unset = body.unset.unwrap_or_default().into_iter().map(|key| LabelKey::named("unset", key));
+    let changes = LabelChanges { set, unset: unset.collect::<Result<_, _>>()? };
+    match (proof(body.owner, body.epoch)?, body.reason) {
+        (Some(by), None) => Ok(HolderAction::Label { changes }.on(task, by)),
+        (None, why) => {
+            let reason = why.map(reason).transpose()?;
+            Ok(OperatorAction::Label { changes, reason }.on(task))
+        }
+        (Some(_), Some(_)) => {
+            Err(Refusal::invalid("reason", "allowed only for operators, without owner and epoch"))
+        }
+    }
 });
 
 body!(WaiveBody, |body, _, target, _| {
@@ -163,7 +209,8 @@ body!(QuarantineBody, |body, _, target, _| {
 
 body!(CompensateBody, |body, _, target, _| {
     let (task, reason) = (target.task()?, reason(body.reason)?);
-    let act = OperatorAction::MarkCompensated { reason, waive: waivers(body.waive)? };
+    let (waive, settled) = (waivers(body.waive)?, receipts(body.receipts)?);
+    let act = OperatorAction::MarkCompensated { reason, waive, settled };
     Ok(Action::ByOperator { task, act })
 });
 
@@ -184,7 +231,8 @@ body!(NoteBody, |body, _, target, _| {
 body!(RetryBody, |body, _, target, by| {
     let (task, reason) = (target.task()?, reason(body.reason)?);
     let (successor, id_origin) = new_id(body.id, by)?;
-    let act = OperatorAction::Retry { successor, id_origin, reason, waive: waivers(body.waive)? };
+    let (waive, settled) = (waivers(body.waive)?, receipts(body.receipts)?);
+    let act = OperatorAction::Retry { successor, id_origin, reason, waive, settled };
     Ok(Action::ByOperator { task, act })
 });
 
@@ -237,6 +285,13 @@ fn waivers(waive: Option<Vec<WaiverBody>>) -> Result<Vec<Waiver>, Refusal> {
     waivers
         .map(|one| Ok(Waiver { seq: Seq(one.seq), reason: Reason::named("waive.reason", one.reason)? }))
         .collect()
+}
+
+fn receipts(given: Option<Vec<ReceiptBody>>) -> Result<Vec<HandReceipt>, Refusal> {
+    let receipt = |one: ReceiptBody| {
+        Ok(HandReceipt { seq: Seq(one.seq), receipt: Text::named("receipts.receipt", one.receipt)? })
+    };
+    given.unwrap_or_default().into_iter().map(receipt).collect()
 }
 
 // ---- from an action to its body -----------------------------------------------------------------------------------
@@ -295,13 +350,14 @@ fn of_holder(by: &Holder, act: &HolderAction) -> CommandBody {
         HolderAction::Register { undo } => register(Some(by), undo),
         HolderAction::Adopt => CommandBody::Adopt(AdoptBody { owner, epoch, actor }),
         HolderAction::Settle { seq: _, receipt } => {
-            let receipt = Some(receipt.to_string());
-            CommandBody::Settle(SettleBody { owner, epoch, receipt, error: None, actor })
+            let (owner, epoch, receipt) = (Some(owner), Some(epoch), Some(receipt.to_string()));
+            CommandBody::Settle(SettleBody { owner, epoch, receipt, error: None, reason: None, actor })
         }
         HolderAction::Try { seq: _, error } => {
-            let error = Some(error.to_string());
-            CommandBody::Settle(SettleBody { owner, epoch, receipt: None, error, actor })
+            let (owner, epoch, error) = (Some(owner), Some(epoch), Some(error.to_string()));
+            CommandBody::Settle(SettleBody { owner, epoch, receipt: None, error, reason: None, actor })
         }
+        HolderAction::Label { changes } => label(Some(by), changes, None),
         HolderAction::Complete { result } => CommandBody::Complete(CompleteBody {
             owner: Some(owner),
             epoch: Some(epoch),
@@ -354,11 +410,14 @@ fn of_operator(act: &OperatorAction) -> CommandBody {
             compensation: compensation.as_ref().map(UndoBody::from),
             actor,
         }),
-        OperatorAction::MarkCompensated { reason, waive } => CommandBody::Compensate(CompensateBody {
-            reason: reason.to_string(),
-            waive: waiver_bodies(waive),
-            actor,
-        }),
+        OperatorAction::MarkCompensated { reason, waive, settled } => {
+            CommandBody::Compensate(CompensateBody {
+                reason: reason.to_string(),
+                waive: waiver_bodies(waive),
+                receipts: receipt_bodies(settled),
+                actor,
+            })
+        }
         OperatorAction::MarkQuarantined { reason } => CommandBody::Quarantine(QuarantineBody {
             owner,
             epoch,
@@ -375,13 +434,43 @@ fn of_operator(act: &OperatorAction) -> CommandBody {
             dismiss: (*triage == Triage::Dismissed).then_some(true),
             actor,
         }),
-        OperatorAction::Retry { successor, id_origin: _, reason, waive } => CommandBody::Retry(RetryBody {
-            id: Some(successor.to_string()),
-            reason: reason.to_string(),
-            waive: waiver_bodies(waive),
+        OperatorAction::Retry { successor, id_origin: _, reason, waive, settled } => {
+            CommandBody::Retry(RetryBody {
+                id: Some(successor.to_string()),
+                reason: reason.to_string(),
+                waive: waiver_bodies(waive),
+                receipts: receipt_bodies(settled),
+                actor,
+            })
+        }
+        OperatorAction::Settle { done, reason } => CommandBody::Settle(SettleBody {
+            owner,
+            epoch,
+            receipt: Some(done.receipt.to_string()),
+            error: None,
+            reason: Some(reason.to_string()),
             actor,
         }),
+        OperatorAction::Label { changes, reason } => label(None, changes, reason.as_ref()),
     }
+}
+
+fn label(by: Option<&Holder>, changes: &LabelChanges, reason: Option<&Reason>) -> CommandBody {
+    let LabelChanges { set, unset } = changes;
+    let texts = set.iter().map(|(key, value)| (key.to_string(), value.to_string()));
+    CommandBody::Label(LabelBody {
+        owner: by.map(|by| by.owner.to_string()),
+        epoch: by.map(|by| by.epoch.0),
+        set: (!set.is_empty()).then(|| texts.collect()),
+        unset: (!unset.is_empty()).then(|| unset.iter().map(LabelKey::to_string).collect()),
+        reason: reason.map(Reason::to_string),
+        actor: None,
+    })
+}
+
+fn receipt_bodies(settled: &[HandReceipt]) -> Option<Vec<ReceiptBody>> {
+    let body = |one: &HandReceipt| ReceiptBody { seq: one.seq.0, receipt: one.receipt.to_string() };
+    (!settled.is_empty()).then(|| settled.iter().map(body).collect())
 }
 
 fn register(by: Option<&Holder>, undo: &Undo) -> CommandBody {

@@ -164,18 +164,41 @@ bodies! {
         /// The epoch of the lease, its fencing token.
         epoch: u64,
     }
-    /// Reports that an undo ran or failed: exactly one of receipt and error.
+    /// Reports that an undo ran or failed: exactly one of receipt and error. By operator: that it was undone by hand.
     SettleBody {
         /// The holder of the lease.
-        owner: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
         /// The epoch of the lease, its fencing token.
-        epoch: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        epoch: Option<u64>,
         /// The receipt: proof that the undo ran.
         #[serde(skip_serializing_if = "Option::is_none")]
         receipt: Option<String>,
-        /// Why it failed.
+        /// Why it failed; only by lease.
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<String>,
+        /// Why it was undone by hand; only by operator. Default: the receipt.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    }
+    /// Sets and removes labels of a task that has not ended: by lease or by operator.
+    LabelBody {
+        /// The holder of the lease.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
+        /// The epoch of the lease, its fencing token.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        epoch: Option<u64>,
+        /// Labels to set. Afterwards the task has at most 32.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        set: Option<BTreeMap<String, String>>,
+        /// The keys of labels to remove.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unset: Option<Vec<String>>,
+        /// Why; only by operator.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     }
     /// Waives a compensation.
     WaiveBody {
@@ -246,6 +269,9 @@ bodies! {
         /// Owed compensations that need not be undone.
         #[serde(skip_serializing_if = "Option::is_none")]
         waive: Option<Vec<WaiverBody>>,
+        /// Owed compensations that were undone by hand, with their receipts.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        receipts: Option<Vec<ReceiptBody>>,
     }
     /// Cancels a task.
     CancelBody {
@@ -274,6 +300,9 @@ bodies! {
         /// Owed compensations that need not be undone.
         #[serde(skip_serializing_if = "Option::is_none")]
         waive: Option<Vec<WaiverBody>>,
+        /// Owed compensations that were undone by hand, with their receipts.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        receipts: Option<Vec<ReceiptBody>>,
     }
 }
 
@@ -300,6 +329,32 @@ pub struct WaiverBody {
     pub seq: u32,
     /// Why.
     pub reason: String,
+}
+
+/// The receipt of a compensation that was undone by hand.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with seq and receipt")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReceiptBody {
+    /// The number of the compensation.
+    pub seq: u32,
+    /// What shows that it was undone.
+    pub receipt: String,
+}
+
+/// Who holds a record that moves in while it is worked on. A printed lease or reservation says more, which is ignored.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(expecting = "an object with owner and expires_at")]
+pub struct PutHolderBody {
+    /// Who holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Under whose name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub granted_to: Option<String>,
+    /// Until when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
 }
 
 /// A task as somebody wrote it: texts that are still to be checked, each by its own name.
@@ -363,6 +418,15 @@ pub struct PutBody {
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<String>,
+    /// Who holds it: of a new record that is running. Ignored in any other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Box<RawValue>>,
+    /// Who it is reserved for: of a new record that is dispatched. Ignored in any other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reservation: Option<Box<RawValue>>,
+    /// Why it is written: a new record that somebody holds needs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Those of its fields that were given the value `null`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub given_null: Option<Vec<String>>,
@@ -373,10 +437,6 @@ pub struct PutBody {
     pub(crate) _dismissed: IgnoredAny,
     #[serde(rename = "owed", default, skip_serializing)]
     pub(crate) _owed: IgnoredAny,
-    #[serde(rename = "lease", default, skip_serializing)]
-    pub(crate) _lease: IgnoredAny,
-    #[serde(rename = "reservation", default, skip_serializing)]
-    pub(crate) _reservation: IgnoredAny,
     #[serde(rename = "unwinding", default, skip_serializing)]
     pub(crate) _unwinding: IgnoredAny,
     #[serde(rename = "checkpoint", default, skip_serializing)]
@@ -393,6 +453,8 @@ pub struct PutBody {
     pub(crate) _updated_at: IgnoredAny,
     #[serde(rename = "started_at", default, skip_serializing)]
     pub(crate) _started_at: IgnoredAny,
+    #[serde(rename = "last_lease", default, skip_serializing)]
+    pub(crate) _last_lease: IgnoredAny,
 }
 
 /// A compensation of a whole record.
@@ -418,6 +480,8 @@ pub struct PutUndoBody {
     pub(crate) _tries: IgnoredAny,
     #[serde(rename = "receipt", default, skip_serializing)]
     pub(crate) _receipt: IgnoredAny,
+    #[serde(rename = "settled_by", default, skip_serializing)]
+    pub(crate) _settled_by: IgnoredAny,
     #[serde(rename = "last_error", default, skip_serializing)]
     pub(crate) _last_error: IgnoredAny,
     #[serde(rename = "waiver", default, skip_serializing)]

@@ -273,6 +273,7 @@ mod tests {
             id_origin,
             reason: reason("x"),
             waive: Vec::new(),
+            settled: Vec::new(),
         };
         digest(&Action::ByOperator { task: task("t"), act })
     }
@@ -399,6 +400,7 @@ mod tests {
             id_origin: IdOrigin::Given,
             reason: reason("x"),
             waive: vec![waiver()],
+            settled: Vec::new(),
         };
         stays([
             (
@@ -418,7 +420,11 @@ mod tests {
                 "643948f97aa0c8628fdff370bfa48ad30834b4995e735c1265d20dd1b60ab2cb",
             ),
             (
-                operated(OperatorAction::MarkCompensated { reason: reason("x"), waive: vec![waiver()] }),
+                operated(OperatorAction::MarkCompensated {
+                    reason: reason("x"),
+                    waive: vec![waiver()],
+                    settled: Vec::new(),
+                }),
                 "7f72bda404cb12b969476b516f7d75df992d7ab1dadee458cb30a857d8580ada",
             ),
             (

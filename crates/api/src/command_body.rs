@@ -7,8 +7,8 @@ use tenure_core::refusal::Refusal;
 
 use crate::body::{
     AdoptBody, CancelBody, ClaimBody, CompensateBody, CompleteBody, CreateBody, FailBody, HeartbeatBody,
-    NoteBody, ProgressBody, PutBody, QuarantineBody, RegisterBody, ReleaseBody, RetryBody, RollBackBody,
-    SettleBody, TakeBody, WaiveBody,
+    LabelBody, NoteBody, ProgressBody, PutBody, QuarantineBody, RegisterBody, ReleaseBody, RetryBody,
+    RollBackBody, SettleBody, TakeBody, WaiveBody,
 };
 use crate::members::Members;
 use crate::target::{By, Target};
@@ -73,6 +73,7 @@ commands! {
     Quarantine "quarantine" QuarantineBody;
     Compensate "compensate" CompensateBody;
     Cancel "cancel" CancelBody;
+    Label "label" LabelBody;
     Notes "notes" NoteBody;
     Retry "retry" RetryBody;
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tenure_core as core;
-use tenure_core::policy::{OnLapse, Ttl, WhenSpent};
+use tenure_core::policy::{OnFailure, OnLapse, Ttl, WhenSpent};
 use tenure_core::refusal::Refusal;
 use tenure_core::time::Span;
 
@@ -22,10 +22,17 @@ pub struct PolicyInput {
     /// The maximum number of automatic attempts. Default: 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
-    /// What happens when its lease lapses: `recover` (the default), `hold` or `quarantine`.
+    /// What happens when its lease lapses: `recover` (the default), `hold`, `quarantine` or `either`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::OnLapseWord>))]
     pub on_lapse: Option<String>,
+    /// How long after a lapse recovery leaves the task to other owners; only with `on_lapse` `either`. Default: not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recover_after: Option<DurationInput>,
+    /// What becomes of the task if its holder fails it: `fail` (the default) or `quarantine`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::OnFailureWord>))]
+    pub on_failure: Option<String>,
     /// How the task ends when its attempts are spent: `compensated` (the default) or `quarantined`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::WhenSpentWord>))]
@@ -76,7 +83,7 @@ pub struct Policy {
     pub lease_ttl: Ttl,
     /// The maximum number of automatic attempts.
     pub max_attempts: u32,
-    /// What happens when its lease lapses: `recover`, `hold` or `quarantine`.
+    /// What happens when its lease lapses: `recover`, `hold`, `quarantine` or `either`.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = schema::OnLapseWord))]
     pub on_lapse: OnLapse,
@@ -87,6 +94,14 @@ pub struct Policy {
     /// The wait between attempts; missing if it is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Backoff>,
+    /// How long after a lapse recovery leaves the task to other owners.
+    #[serde(default, with = "wire", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub recover_after: Option<Span>,
+    /// What becomes of the task if its holder fails it: `quarantine`; missing if it is `fail`, the default.
+    #[serde(default, with = "wire", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::OnFailureWord>))]
+    pub on_failure: Option<OnFailure>,
     /// How long a lease may be renewed without progress.
     #[serde(default, with = "wire", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
@@ -134,6 +149,8 @@ impl From<&core::policy::Policy> for Policy {
             on_lapse: policy.on_lapse,
             when_spent: policy.when_spent,
             backoff: backoff.map(|core::policy::Backoff { base, factor, cap }| Backoff { base, factor, cap }),
+            recover_after: policy.recover_after,
+            on_failure: Some(policy.on_failure).filter(|on_failure| *on_failure != OnFailure::default()),
             stall_after: policy.stall_after,
             time_limit: policy.time_limit,
             start_within: policy.start_within,
@@ -152,6 +169,8 @@ impl From<Policy> for core::policy::Policy {
             it.backoff = policy.backoff.map(backoff).unwrap_or_default();
             it.when_spent = policy.when_spent;
             it.on_lapse = policy.on_lapse;
+            it.recover_after = policy.recover_after;
+            it.on_failure = policy.on_failure.unwrap_or_default();
             it.stall_after = policy.stall_after;
             it.time_limit = policy.time_limit;
             it.start_within = policy.start_within;
@@ -173,6 +192,8 @@ impl From<Policy> for PolicyInput {
                 factor: Some(backoff.factor),
                 cap: Some(backoff.cap.into()),
             }),
+            recover_after: policy.recover_after.map(Into::into),
+            on_failure: policy.on_failure.map(|on_failure| on_failure.word().to_owned()),
             stall_after: policy.stall_after.map(Into::into),
             time_limit: policy.time_limit.map(Into::into),
             start_within: policy.start_within.map(Into::into),
@@ -203,6 +224,10 @@ impl TryFrom<PolicyInput> for core::policy::Policy {
         if let Some(word) = policy.on_lapse {
             made.on_lapse = parse_word::<OnLapse>("policy.on_lapse", &word)?;
         }
+        if let Some(word) = policy.on_failure {
+            made.on_failure = parse_word::<OnFailure>("policy.on_failure", &word)?;
+        }
+        made.recover_after = span("policy.recover_after", policy.recover_after)?;
         made.stall_after = span("policy.stall_after", policy.stall_after)?;
         made.time_limit = span("policy.time_limit", policy.time_limit)?;
         made.start_within = span("policy.start_within", policy.start_within)?;

@@ -8,17 +8,17 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use tenure_core::command::{Action, Create, IdOrigin, Put, PutUndo};
+use tenure_core::command::{Action, Create, IdOrigin, Put, PutHolder, PutUndo};
 use tenure_core::compensation::Undo;
 use tenure_core::id::{
-    Document, Epoch, Kind, LabelKey, LabelValue, Namespace, Queue, Reason, Revision, SagaId, Seq, TaskId,
-    Text,
+    Actor, Document, Epoch, Kind, LabelKey, LabelValue, Namespace, Owner, Queue, Reason, Revision, SagaId,
+    Seq, TaskId, Text,
 };
 use tenure_core::refusal::Refusal;
 use tenure_core::task::{Labels, State};
 use tenure_core::time::Time;
 
-use crate::body::{CreateBody, PutBody, PutUndoBody, UndoBody};
+use crate::body::{CreateBody, PutBody, PutHolderBody, PutUndoBody, UndoBody};
 use crate::command_body::{CommandName, ReadBody};
 use crate::document::raw;
 use crate::instant;
@@ -68,10 +68,12 @@ struct PrintedTask<'a> {
 impl ReadBody for PutBody {
     fn read(mut members: Members<'_>) -> Result<(Option<String>, PutBody), Refusal> {
         let actor = members.take("as", "a text")?;
+        let reason: Option<String> = members.take("reason", "a text")?;
         if let Some(wrapped) = members.only("task") {
             members = Members::of(wrapped.get())?;
         }
-        Ok((actor, members.into_body(|error| of_member(error, &[]))?))
+        let body: PutBody = members.into_body(|error| of_member(error, &[]))?;
+        Ok((actor, PutBody { reason: reason.or(body.reason), ..body }))
     }
 
     fn action(self, _: CommandName, target: Target, by: &By<'_>) -> Result<Action, Refusal> {
@@ -168,6 +170,20 @@ impl PutBody {
         put.finished_at = instant("finished_at", self.finished_at)?;
         put.epoch = self.epoch.map(Epoch);
         put.attempts = self.attempts;
+        put.reason = self.reason.map(|words| Reason::named("reason", words)).transpose()?;
+        // What is stored already has its holder from its commands.
+        if put.revision.is_none_or(|revision| revision.0 == 0) {
+            put.holder = match put.state {
+                State::Running => holder(LEASE_FIELDS, self.lease)?,
+                State::Dispatched => holder(RESERVATION_FIELDS, self.reservation)?,
+                State::Planned
+                | State::Compensating
+                | State::Completed
+                | State::Failed
+                | State::Compensated
+                | State::Quarantined => None,
+            };
+        }
         Ok(put)
     }
 }
@@ -196,12 +212,13 @@ impl From<&Put> for PutBody {
             epoch: put.epoch.map(|epoch| epoch.0),
             created_at: put.created_at.map(instant::print),
             finished_at: put.finished_at.map(instant::print),
+            lease: put.holder.as_ref().filter(|_| put.state == State::Running).map(holder_json),
+            reservation: put.holder.as_ref().filter(|_| put.state == State::Dispatched).map(holder_json),
+            reason: put.reason.as_ref().map(Reason::to_string),
             given_null: result_is_null.then(|| vec!["result".to_owned()]),
             _cause: IgnoredAny,
             _dismissed: IgnoredAny,
             _owed: IgnoredAny,
-            _lease: IgnoredAny,
-            _reservation: IgnoredAny,
             _unwinding: IgnoredAny,
             _checkpoint: IgnoredAny,
             _cancel: IgnoredAny,
@@ -210,6 +227,7 @@ impl From<&Put> for PutBody {
             _stale: IgnoredAny,
             _updated_at: IgnoredAny,
             _started_at: IgnoredAny,
+            _last_lease: IgnoredAny,
         }
     }
 }
@@ -234,12 +252,42 @@ impl From<&PutUndo> for PutUndoBody {
             _epoch: IgnoredAny,
             _tries: IgnoredAny,
             _receipt: IgnoredAny,
+            _settled_by: IgnoredAny,
             _last_error: IgnoredAny,
             _waiver: IgnoredAny,
             _key: IgnoredAny,
             _registered: IgnoredAny,
         }
     }
+}
+
+/// The names of a holder's fields, and of what they are in.
+const LEASE_FIELDS: [&str; 4] = ["lease", "lease.owner", "lease.granted_to", "lease.expires_at"];
+const RESERVATION_FIELDS: [&str; 4] =
+    ["reservation", "reservation.owner", "reservation.granted_to", "reservation.expires_at"];
+
+/// Who holds a record; none if it does not say.
+fn holder(
+    [whole, owner, granted_to, expires_at]: [&'static str; 4],
+    said: Option<Box<RawValue>>,
+) -> Result<Option<PutHolder>, Refusal> {
+    let Some(said) = said.filter(|said| said.get() != "null") else { return Ok(None) };
+    let said: PutHolderBody = read_whole(said.get(), whole, "an object with owner and expires_at")?;
+    let required = |field| Refusal::invalid(field, "is required for a new record that somebody holds");
+    Ok(Some(PutHolder {
+        owner: Owner::named(owner, said.owner.ok_or_else(|| required(owner))?)?,
+        granted_to: said.granted_to.map(|name| Actor::named(granted_to, name)).transpose()?,
+        expires_at: instant::parse(expires_at, &said.expires_at.ok_or_else(|| required(expires_at))?)?,
+    }))
+}
+
+fn holder_json(holder: &PutHolder) -> Box<RawValue> {
+    let said = PutHolderBody {
+        owner: Some(holder.owner.to_string()),
+        granted_to: holder.granted_to.as_ref().map(Actor::to_string),
+        expires_at: Some(instant::print(holder.expires_at)),
+    };
+    serde_json::value::to_raw_value(&said).unwrap_or_else(|error| panic!("three texts are JSON: {error}"))
 }
 
 /// What somebody who registers says, under the names of its three fields.
@@ -274,7 +322,7 @@ fn is_of(namespace: &Namespace, named: Option<String>) -> Result<(), Refusal> {
     }
 }
 
-fn labels(texts: BTreeMap<String, String>) -> Result<Labels, Refusal> {
+pub(crate) fn labels(texts: BTreeMap<String, String>) -> Result<Labels, Refusal> {
     texts.into_iter().map(|(key, value)| Ok((LabelKey::new(key)?, LabelValue::new(value)?))).collect()
 }
 

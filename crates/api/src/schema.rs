@@ -2,7 +2,7 @@
 
 use tenure_core::command::QuarantineCause;
 use tenure_core::compensation::{Registered, Status};
-use tenure_core::policy::{OnLapse, WhenSpent};
+use tenure_core::policy::{OnFailure, OnLapse, WhenSpent};
 use tenure_core::refusal::Code;
 use tenure_core::task::{Cause, State, Unwinding};
 use utoipa::openapi::RefOr;
@@ -56,6 +56,8 @@ word_schemas! {
     RegisteredWord shown as "Registered": all::<Registered>();
     /// What happens when a lease lapses.
     OnLapseWord shown as "OnLapse": all::<OnLapse>();
+    /// What becomes of a task that its holder fails.
+    OnFailureWord shown as "OnFailure": all::<OnFailure>();
     /// How a task ends when its attempts are spent.
     WhenSpentWord shown as "WhenSpent": all::<WhenSpent>();
     /// Why a command was refused.

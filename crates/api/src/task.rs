@@ -131,6 +131,10 @@ pub struct Task {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
     pub started_at: Option<Time>,
+    /// The lease of the newest attempt that has ended.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub last_lease: Option<LastLease>,
     /// When it ended.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
@@ -195,6 +199,28 @@ pub struct CancelTold {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub since: Time,
+}
+
+/// The lease of an attempt that has ended. Recovery's leases are no attempts.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LastLease {
+    /// Who held it.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub owner: Owner,
+    /// Its fencing token.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub epoch: Epoch,
+    /// When the attempt began.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub since: Time,
+    /// When it ended: by its holder, or when it lapsed.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub until: Time,
 }
 
 /// A reservation of a task for one owner.
@@ -267,6 +293,10 @@ pub struct Compensation {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     pub receipt: Option<Text>,
+    /// Who undid it by hand; null if a holder of the task's lease did, or nobody yet.
+    #[serde(default, with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
+    pub settled_by: Option<Actor>,
     /// Why the last try failed.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
@@ -357,6 +387,7 @@ impl Task {
             created_at: task.created_at,
             updated_at: task.updated_at,
             started_at: task.started_at,
+            last_lease: task.last_lease.as_ref().map(LastLease::from),
             finished_at: ending.map(|ending| ending.finished_at),
             given_null: given_null(task),
         }
@@ -445,6 +476,7 @@ impl TryFrom<Task> for core::task::Task {
             cancel: task.cancel.map(Into::into),
             checkpoint: task.checkpoint,
             started_at: task.started_at,
+            last_lease: task.last_lease.map(core::task::LastLease::from),
             retry_of: task.retry_of,
             created_at: task.created_at,
             updated_at: task.updated_at,
@@ -508,6 +540,7 @@ impl From<&core::compensation::Compensation> for Compensation {
             epoch: one.epoch,
             tries: one.tries,
             receipt: one.receipt.clone(),
+            settled_by: one.settled_by.clone(),
             last_error: one.last_error.clone(),
             waiver: one.waiver.clone(),
             key: one.key.clone(),
@@ -527,6 +560,7 @@ impl From<Compensation> for core::compensation::Compensation {
             key: one.key,
             tries: one.tries,
             receipt: one.receipt,
+            settled_by: one.settled_by,
             last_error: one.last_error,
             waiver: one.waiver,
         }
@@ -554,4 +588,5 @@ same_fields! {
     Cancel { at, by, reason }
     Dismissal { at, by, note }
     CancelTold { times, since }
+    LastLease { owner, epoch, since, until }
 }

@@ -16,7 +16,7 @@ use tenure_core::id::{
     Actor, Document, Epoch, Kind, LabelKey, LabelValue, Namespace, Owner, Progress, Queue, Reason, Revision,
     SagaId, Seq, TaskId, Text, UndoKey,
 };
-use tenure_core::policy::{OnLapse, Ttl, WhenSpent};
+use tenure_core::policy::{OnFailure, OnLapse, Ttl, WhenSpent};
 use tenure_core::refusal::{Code, Refusal};
 use tenure_core::task::{Cause, Labels, Overrun, State, Terminal, Unwinding};
 use tenure_core::time::{Span, Time};
@@ -204,7 +204,11 @@ macro_rules! words_on_wire {
     )* };
 }
 words_on_wire! {
-    OnLapse { OnLapse::Recover => "recover", OnLapse::Hold => "hold", OnLapse::Quarantine => "quarantine" }
+    OnLapse {
+        OnLapse::Recover => "recover", OnLapse::Hold => "hold", OnLapse::Quarantine => "quarantine",
+        OnLapse::Either => "either",
+    }
+    OnFailure { OnFailure::Fail => "fail", OnFailure::Quarantine => "quarantine" }
     WhenSpent { WhenSpent::Compensated => "compensated", WhenSpent::Quarantined => "quarantined" }
     Counting { Counting::Counted => "counted", Counting::Uncounted => "uncounted" }
     Registered { Registered::BeforeLease => "before_lease", Registered::UnderLease => "under_lease" }

@@ -3,10 +3,10 @@
 
 use crate::compensation::{Compensation, Registered, Status};
 use crate::event::{Changes, Counting, Created, Ended, Event, EventData, Grant, LeaseEnd, Triage};
-use crate::id::{Epoch, Reason, Seq};
+use crate::id::{Actor, Epoch, Reason, Seq, Text};
 use crate::task::{
-    Cancel, CancelTold, Dismissal, Ending, Lease, Phase, Reservation, State, Task, Terminal, Undoing,
-    Unwinding,
+    Cancel, CancelTold, Dismissal, Ending, LastLease, Lease, Phase, Reservation, State, Task, Terminal,
+    Undoing, Unwinding,
 };
 use crate::time::Time;
 
@@ -78,6 +78,7 @@ fn create(event: &Event, created: &Created) -> Task {
         cancel: None,
         checkpoint: None,
         started_at: None,
+        last_lease: None,
         retry_of: created.retry_of.clone(),
         created_at: created.created_at,
         updated_at: event.at,
@@ -120,12 +121,12 @@ fn happen(task: &mut Task, event: &Event) -> Option<()> {
             report(task, progress, checkpoint)
         }
         EventData::Released { reason, counting, not_before, lease } => {
-            end_lease(task, Some(lease));
+            end_lease(task, event.at, Some(lease));
             release(task, event.at, reason, *counting, *not_before)
         }
         EventData::RolledBack { reason, lease } => roll_back(task, event.at, reason, lease.as_ref()),
         EventData::Lapsed { lease } => {
-            end_lease(task, Some(lease));
+            end_lease(task, event.at, Some(lease));
             unwind(
                 task,
                 &[State::Running],
@@ -136,7 +137,7 @@ fn happen(task: &mut Task, event: &Event) -> Option<()> {
         }
         EventData::Reclaimed(grant) => reclaim(task, event, grant),
         EventData::Replanned { not_before, lease } => {
-            end_lease(task, lease.as_ref());
+            end_lease(task, event.at, lease.as_ref());
             replan(task, *not_before)
         }
         EventData::Adopted { seqs } => {
@@ -146,11 +147,8 @@ fn happen(task: &mut Task, event: &Event) -> Option<()> {
                 Some(())
             })
         }
-        EventData::Settled { seq, receipt, .. } => {
-            let done = owed(task, *seq)?;
-            done.status = Status::Done;
-            done.receipt = Some(receipt.clone());
-            Some(())
+        EventData::Settled { seq, receipt, by_hand, .. } => {
+            settle(task, *seq, receipt, by_hand.as_ref().map(|_| &event.actor))
         }
         EventData::Tried { seq, error, .. } => {
             let tried = owed(task, *seq)?;
@@ -160,7 +158,11 @@ fn happen(task: &mut Task, event: &Event) -> Option<()> {
         }
         EventData::Waived(waiver) => waive(task, waiver.seq, &waiver.reason),
         EventData::CancelAsked { reason } => ask_to_cancel(task, event, reason),
-        EventData::Ended(ended) => end(task, ended),
+        EventData::Labelled { changes, .. } => {
+            task.labels = changes.applied_to(&task.labels);
+            task.ending().is_none().then_some(())
+        }
+        EventData::Ended(ended) => end(task, event, ended),
         EventData::Annotated { note, terminal_reason, triage } => {
             annotate(task, event, note.as_ref(), terminal_reason.as_ref(), *triage)
         }
@@ -211,7 +213,7 @@ fn register(task: &mut Task, mut compensation: Compensation) -> Option<()> {
 /// Begins an attempt. Compensations that were registered before any lease become owed again, even if they were
 /// undone or waived for the last attempt, because this attempt may have the same effects again.
 fn acquire(task: &mut Task, event: &Event, grant: &Grant) -> Option<()> {
-    end_lease(task, grant.lapsed.as_ref());
+    end_lease(task, event.at, grant.lapsed.as_ref());
     enter(task, &[State::Planned, State::Dispatched, State::Running], Phase::Running(granted(event, grant)))?;
     task.epoch = grant.epoch;
     task.attempts = task.attempts.saturating_add(1);
@@ -228,7 +230,7 @@ fn granted(event: &Event, grant: &Grant) -> Lease {
     Lease {
         owner: grant.owner.clone(),
         epoch: grant.epoch,
-        granted_to: event.actor.clone(),
+        granted_to: grant.granted_to.as_ref().unwrap_or(&event.actor).clone(),
         ttl: grant.ttl,
         acquired_at: event.at,
         heartbeat_at: event.at,
@@ -254,9 +256,16 @@ fn report(
 }
 
 /// A lease's end brings what its heartbeats had written, so that the fold is exact from here on.
-fn end_lease(task: &mut Task, lease: Option<&LeaseEnd>) {
-    if let Some(lease) = lease {
-        task.checkpoint.clone_from(&lease.checkpoint);
+fn end_lease(task: &mut Task, at: Time, ended: Option<&LeaseEnd>) {
+    let Some(ended) = ended else { return };
+    task.checkpoint.clone_from(&ended.checkpoint);
+    // Recovery's leases begin after the attempt that they undo has ended. A holder that undoes its own work keeps its lease.
+    let began =
+        task.started_at.filter(|began| task.last_lease.as_ref().is_none_or(|last| last.since != *began));
+    let its_lease = task.lease().filter(|lease| Some(lease.acquired_at) == began);
+    if let Some(since) = its_lease.map(|lease| lease.acquired_at) {
+        let (owner, until) = (ended.owner.clone(), at.min(ended.expires_at).max(since));
+        task.last_lease = Some(LastLease { owner, epoch: ended.epoch, since, until });
     }
 }
 
@@ -295,12 +304,12 @@ fn roll_back(task: &mut Task, at: Time, reason: &Reason, ended: Option<&LeaseEnd
         Some(_) => Undoing::DueAt(at),
         None => Undoing::HeldBy(task.lease()?.clone()),
     };
-    end_lease(task, ended);
+    end_lease(task, at, ended);
     unwind(task, &[State::Running], Unwinding::RolledBack, reason, undoing)
 }
 
 fn reclaim(task: &mut Task, event: &Event, grant: &Grant) -> Option<()> {
-    end_lease(task, grant.lapsed.as_ref());
+    end_lease(task, event.at, grant.lapsed.as_ref());
     let undoing = Undoing::HeldBy(granted(event, grant));
     task.epoch = grant.epoch;
     if let Phase::Compensating { undoing: held, .. } = &mut task.phase {
@@ -327,6 +336,14 @@ fn replan(task: &mut Task, not_before: Option<Time>) -> Option<()> {
 
 fn owed(task: &mut Task, seq: Seq) -> Option<&mut Compensation> {
     task.compensations.iter_mut().find(|one| one.seq == seq && one.is_owed())
+}
+
+fn settle(task: &mut Task, seq: Seq, receipt: &Text, by: Option<&Actor>) -> Option<()> {
+    let done = owed(task, seq)?;
+    done.status = Status::Done;
+    done.receipt = Some(receipt.clone());
+    done.settled_by = by.cloned();
+    Some(())
 }
 
 fn waive(task: &mut Task, seq: Seq, reason: &Reason) -> Option<()> {
@@ -369,11 +386,14 @@ fn annotate(
     Some(())
 }
 
-fn end(task: &mut Task, ended: &Ended) -> Option<()> {
+fn end(task: &mut Task, event: &Event, ended: &Ended) -> Option<()> {
     if task.ending().is_some() {
         return None;
     }
-    end_lease(task, ended.lease.as_ref());
+    end_lease(task, event.at, ended.lease.as_ref());
+    for one in &ended.settled {
+        settle(task, one.seq, &one.receipt, Some(&event.actor))?;
+    }
     for waiver in &ended.waived {
         waive(task, waiver.seq, &waiver.reason)?;
     }

@@ -5,7 +5,7 @@
 mod actions;
 
 use crate::compensation::{COMPENSATIONS_MAX, Compensation, Undo};
-use crate::event::{Triage, Waiver};
+use crate::event::{HandReceipt, LabelChanges, Triage, Waiver};
 use crate::id::{
     Actor, Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, RequestId, Revision, SagaId,
     Seq, TaskId, Text,
@@ -150,6 +150,21 @@ pub struct Put {
     pub epoch: Option<Epoch>,
     /// The attempts that the record shows. They never change by put.
     pub attempts: Option<u32>,
+    /// Who holds it and until when, for a new record that is running or dispatched elsewhere.
+    pub holder: Option<PutHolder>,
+    /// Why it is written: a record that is running or dispatched needs it.
+    pub reason: Option<Reason>,
+}
+
+/// The holder of a record that moves in while it is worked on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PutHolder {
+    /// Who holds it.
+    pub owner: Owner,
+    /// Under whose name, which is a token's where there are tokens; none: the owner's.
+    pub granted_to: Option<Actor>,
+    /// Until when: past, or at most [`Ttl::MAX`] ahead.
+    pub expires_at: Time,
 }
 
 impl Put {
@@ -166,6 +181,8 @@ impl Put {
             finished_at: None,
             epoch: None,
             attempts: None,
+            holder: None,
+            reason: None,
         }
     }
 
@@ -194,6 +211,8 @@ impl Put {
             finished_at: ending.map(|ending| ending.finished_at),
             epoch: Some(task.epoch),
             attempts: Some(task.attempts),
+            holder: None,
+            reason: None,
         }
     }
 }
@@ -275,6 +294,8 @@ pub enum HolderAction {
     Settle { seq: Seq, receipt: Text },
     /// Reports that an undo failed.
     Try { seq: Seq, error: Text },
+    /// Sets and removes labels.
+    Label { changes: LabelChanges },
     /// Completes the task.
     Complete { result: Option<Document> },
     /// Fails the task, undoing nothing.
@@ -293,12 +314,16 @@ pub enum OperatorAction {
     Register { undo: Undo },
     /// Waives a compensation.
     Waive { waiver: Waiver },
+    /// Records that a person undid a compensation by hand.
+    Settle { done: HandReceipt, reason: Reason },
+    /// Sets and removes labels.
+    Label { changes: LabelChanges, reason: Option<Reason> },
     /// Marks the task completed.
     MarkCompleted { reason: Reason, result: Option<Document> },
     /// Marks the task failed.
     MarkFailed { reason: Reason, compensation: Option<Undo> },
     /// Marks the task compensated.
-    MarkCompensated { reason: Reason, waive: Vec<Waiver> },
+    MarkCompensated { reason: Reason, waive: Vec<Waiver>, settled: Vec<HandReceipt> },
     /// Parks the task for a person.
     MarkQuarantined { reason: Reason },
     /// Asks for the task to stop.
@@ -306,7 +331,13 @@ pub enum OperatorAction {
     /// Leaves a note, or corrects the reason for the end. The note may dismiss the end.
     Annotate { note: Option<Reason>, terminal_reason: Option<Reason>, triage: Triage },
     /// Retries a task that ended badly, as a new task.
-    Retry { successor: TaskId, id_origin: IdOrigin, reason: Reason, waive: Vec<Waiver> },
+    Retry {
+        successor: TaskId,
+        id_origin: IdOrigin,
+        reason: Reason,
+        waive: Vec<Waiver>,
+        settled: Vec<HandReceipt>,
+    },
 }
 
 impl Action {

@@ -1,6 +1,6 @@
 //! Compensations. Each one is a stored obligation to undo one side effect.
 
-use crate::id::{Epoch, Kind, Namespace, Reason, Seq, TaskId, Text, UndoKey};
+use crate::id::{Actor, Epoch, Kind, Namespace, Reason, Seq, TaskId, Text, UndoKey};
 
 /// The most compensations a task may have.
 pub const COMPENSATIONS_MAX: usize = 1_000;
@@ -75,6 +75,8 @@ pub struct Compensation {
     pub tries: u32,
     /// What its undo left as proof.
     pub receipt: Option<Text>,
+    /// Who settled it by hand; none if a holder of the task's lease did.
+    pub settled_by: Option<Actor>,
     /// Why the last try failed.
     pub last_error: Option<Text>,
     /// Why a person waived it.
@@ -94,6 +96,7 @@ impl Compensation {
             key: None,
             tries: 0,
             receipt: None,
+            settled_by: None,
             last_error: None,
             waiver: None,
         }
@@ -128,6 +131,7 @@ impl Compensation {
         self.key = None;
         self.tries = 0;
         self.receipt = None;
+        self.settled_by = None;
         self.last_error = None;
         self.waiver = None;
     }

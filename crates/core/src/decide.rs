@@ -10,7 +10,7 @@ use crate::event::{Event, EventData};
 use crate::id::{Epoch, Revision, TaskId};
 use crate::lifecycle::{Outcome, Place, Table};
 use crate::refusal::{Code, HeldBy, Refusal};
-use crate::task::{Phase, Task, Undoing};
+use crate::task::{LABELS_MAX, Phase, Task, Undoing};
 use crate::time::Time;
 use crate::verb::Verb;
 
@@ -162,6 +162,9 @@ fn refuse(code: Code, reason: &str, case: &Case) -> Refusal {
 /// The field and limit behind a row that refuses as `invalid` because of what is stored.
 fn invalid(case: &Case) -> Refusal {
     let no_room = || Refusal::invalid("compensations", format_args!("up to {COMPENSATIONS_MAX}"));
+    if matches!(case.command.action.verb(), Verb::Label | Verb::LabelByOperator) {
+        return Refusal::invalid("labels", format_args!("up to {LABELS_MAX}"));
+    }
     let Action::Put(put) = &case.command.action else { return no_room() };
     let contradiction = match case.task {
         Some(task) => put.contradicts(task, case.now),
@@ -179,6 +182,9 @@ fn retry_at(code: Code, task: &Task, case: &Case) -> Option<Time> {
         Phase::Planned if case.command.action.verb() == Verb::Reclaim => task.start_limit(),
         Phase::Planned => task.not_before,
         Phase::Dispatched(reservation) => Some(reservation.expires_at),
+        Phase::Running(lease) if case.command.action.verb() == Verb::Reclaim => {
+            Some(task.recoverable_at(lease))
+        }
         Phase::Running(lease) | Phase::Compensating { undoing: Undoing::HeldBy(lease), .. } => {
             Some(task.policy.reclaimable_at(lease.expires_at))
         }

@@ -2,8 +2,8 @@
 
 use crate::compensation::{Compensation, Undo};
 use crate::id::{
-    Actor, Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, Revision, SagaId, Seq, TaskId,
-    Text,
+    Actor, Document, Epoch, Kind, LabelKey, Namespace, Owner, Progress, Queue, Reason, Revision, SagaId, Seq,
+    TaskId, Text,
 };
 use crate::policy::{Policy, Ttl};
 use crate::refusal::Refusal;
@@ -77,6 +77,25 @@ impl Changes {
     /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
         *self == Changes::default()
+    }
+}
+
+/// Which labels a task gets and which it loses.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LabelChanges {
+    /// These are set, whether there is one with that key or not.
+    pub set: Labels,
+    /// These are removed, if they are there.
+    pub unset: Vec<LabelKey>,
+}
+
+impl LabelChanges {
+    /// The labels after the changes.
+    pub fn applied_to(&self, labels: &Labels) -> Labels {
+        let mut after = labels.clone();
+        after.retain(|key, _| !self.unset.contains(key));
+        after.extend(self.set.iter().map(|(key, value)| (key.clone(), value.clone())));
+        after
     }
 }
 
@@ -156,6 +175,8 @@ pub struct Grant {
     pub ttl: Ttl,
     /// When it ends unless it is renewed.
     pub expires_at: Time,
+    /// Under whose name it is granted, if that is not the actor of the command: of a task that moves in while it is worked on.
+    pub granted_to: Option<Actor>,
     /// The lapsed lease that it takes the place of.
     pub lapsed: Option<LeaseEnd>,
 }
@@ -184,6 +205,8 @@ pub struct Ended {
     pub compensations: Vec<Undo>,
     /// What a person waived with it.
     pub waived: Vec<Waiver>,
+    /// What a person had undone by hand.
+    pub settled: Vec<HandReceipt>,
     /// When: now, or as an imported record says.
     pub finished_at: Time,
     /// The lease that it ended.
@@ -197,6 +220,15 @@ pub struct Waiver {
     pub seq: Seq,
     /// Why.
     pub reason: Reason,
+}
+
+/// The receipt of a compensation that a person undid by hand.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HandReceipt {
+    /// Which compensation.
+    pub seq: Seq,
+    /// The receipt.
+    pub receipt: Text,
 }
 
 /// Whether a note dismisses the task.
@@ -294,6 +326,8 @@ pub enum EventData {
         epoch: Epoch,
         /// The receipt.
         receipt: Text,
+        /// Why an operator recorded it; none: the holder of the lease did.
+        by_hand: Option<Reason>,
     },
     /// An undo failed.
     Tried {
@@ -310,6 +344,13 @@ pub enum EventData {
     CancelAsked {
         /// Why.
         reason: Reason,
+    },
+    /// Labels were set or removed.
+    Labelled {
+        /// Which.
+        changes: LabelChanges,
+        /// Why, if an operator says so.
+        reason: Option<Reason>,
     },
     /// It reached a terminal state.
     Ended(Box<Ended>),
@@ -330,6 +371,8 @@ pub enum EventData {
         reason: Reason,
         /// What need not be undone and was not copied.
         waived: Vec<Waiver>,
+        /// What a person had undone by hand, which was not copied either.
+        settled: Vec<HandReceipt>,
     },
 }
 
@@ -354,6 +397,7 @@ impl EventData {
             EventData::Tried { .. } => "tried",
             EventData::Waived(_) => "waived",
             EventData::CancelAsked { .. } => "cancel_asked",
+            EventData::Labelled { .. } => "labelled",
             EventData::Ended(ended) => ended.state.state().as_str(),
             EventData::Annotated { .. } => "annotated",
             EventData::Retried { .. } => "retried",
@@ -372,7 +416,7 @@ pub struct EventKind(&'static str);
 
 impl EventKind {
     /// All of them, roughly in the order of a task's life.
-    pub const ALL: [EventKind; 21] = [
+    pub const ALL: [EventKind; 22] = [
         EventKind("created"),
         EventKind("changed"),
         EventKind("dispatched"),
@@ -388,6 +432,7 @@ impl EventKind {
         EventKind("tried"),
         EventKind("waived"),
         EventKind("cancel_asked"),
+        EventKind("labelled"),
         EventKind("completed"),
         EventKind("failed"),
         EventKind("compensated"),

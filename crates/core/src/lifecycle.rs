@@ -185,20 +185,22 @@ const OVER: &[Place] = &[COMPLETED[0], FAILED[0], COMPENSATED[0], QUARANTINED[0]
 const EVERYWHERE: &[Place] = &[
     PLANNED[0], DISPATCHED[0], RUNNING[0], COMPENSATING[0], COMPLETED[0], FAILED[0], COMPENSATED[0], QUARANTINED[0],
 ];
+/// Where a record begins that moves in while it is worked on.
+const HELD_ELSEWHERE: &[Place] = &[DISPATCHED[0], RUNNING[0]];
 /// Where the end of compensating may lead.
 const AFTER_UNDO: &[Place] = &[PLANNED[0], COMPENSATED[0], QUARANTINED[0]];
 
 use Outcome::{Do, DoThenEnd, Refuse, Spawn};
 use Verb::{
-    Acquire, Adopt, Annotate, Cancel, Claim, Complete, Create, Dispatch, Fail, Heartbeat, MarkCompensated,
-    MarkCompleted, MarkFailed, MarkQuarantined, Progress, Put, Quarantine, Reclaim, Register,
-    RegisterBeforeLease, Release, Retry, RollBack, Settle, Try, Waive,
+    Acquire, Adopt, Annotate, Cancel, Claim, Complete, Create, Dispatch, Fail, Heartbeat, Label,
+    LabelByOperator, MarkCompensated, MarkCompleted, MarkFailed, MarkQuarantined, Progress, Put, Quarantine,
+    Reclaim, Register, RegisterBeforeLease, Release, Retry, RollBack, Settle, SettleByHand, Try, Waive,
 };
 use Verbs::Only;
 
 /// Commands of a holder that ask for more than the epoch: the lease must be active. The others may be given after its lapse,
 /// until somebody took over.
-const WHILE_ACTIVE: &[Verb] = &[Heartbeat, Progress, Register];
+const WHILE_ACTIVE: &[Verb] = &[Heartbeat, Progress, Register, Label];
 const AFTER_LAPSE_TOO: Verbs = Verbs::GivenByBut(GivenBy::Holder, WHILE_ACTIVE);
 const BY_HOLDER: Verbs = Verbs::GivenByBut(GivenBy::Holder, &[]);
 const ABOUT_A_TASK_THAT_IS: Verbs = Verbs::AllBut(&[Create, Put]);
@@ -221,7 +223,8 @@ static ROWS: &[Row] = &[
     row("put/new_contradicts", ABSENT, Only(&[Put]), when!(puts_a_new_contradiction), Refuse(Code::Invalid), "the record contradicts itself"),
     row("put/not_found", ABSENT, Only(&[Put]), when!(puts_a_revision_of_nothing), Refuse(Code::NotFound), "there is no task with that id to change; leave out the revision to create it"),
     row("put/new_taken", ABSENT, Only(&[Put]), when!(puts_new_under_a_taken_name), Refuse(Code::Exists), "the id or saga id is already used; ids of pruned tasks stay reserved"),
-    row("put/new_held", ABSENT, Only(&[Put]), when!(puts_new_in_a_held_state), Refuse(Code::WrongState), "a new record must be planned or terminal; use acquire to get a lease"),
+    row("put/new_in_flight", ABSENT, Only(&[Put]), when!(puts_new_in_flight), Do(outcome::put_in_flight, HELD_ELSEWHERE), "a record moves in while it is worked on elsewhere"),
+    row("put/new_held", ABSENT, Only(&[Put]), when!(puts_new_in_a_held_state), Refuse(Code::WrongState), "a new record must be planned or terminal, or running or dispatched with its holder; use acquire to get a lease"),
     row("put/new_failed_bare", ABSENT, Only(&[Put]), when!(puts_new_failed_without_a_record), Refuse(Code::CompensationRequired), "a failed task needs at least one compensation, if only of kind none"),
     row("put/exists", EVERYWHERE, Only(&[Put]), when!(puts_without_a_revision), Refuse(Code::Exists), "the task already exists; to change it, give the revision that you read"),
     row("put/contradicts", EVERYWHERE, Only(&[Put]), when!(puts_what_can_not_be), Refuse(Code::Invalid), "the record contradicts itself, or changes a fixed field"),
@@ -289,6 +292,11 @@ static ROWS: &[Row] = &[
     row("progress", RUNNING, Only(&[Progress]), when!(holds_active), Do(outcome::progress, RUNNING), "the holder made progress"),
     row("undo/not_running", COMPENSATING, Only(&[Progress]), when!(holds_active), Refuse(Code::WrongState), "the task is being undone"),
 
+    row("label", HELD, Only(&[Label]), when!(holds_active_and_labels_fit), Do(outcome::label, HELD), "the holder learned what the task is to be found by"),
+    row("label/full", HELD, Only(&[Label]), when!(holds_active_and_labels_do_not_fit), Refuse(Code::Invalid), "the task would have more labels than it can"),
+    row("label/by_operator", OPEN, Only(&[LabelByOperator]), when!(labels_fit), Do(outcome::label, OPEN), "a person says what the task is to be found by"),
+    row("label/by_operator_full", OPEN, Only(&[LabelByOperator]), when!(labels_do_not_fit), Refuse(Code::Invalid), "the task would have more labels than it can"),
+
     // ---- release ----------------------------------------------------------------------------------------------------
     row("release/hold", RUNNING, Only(&[Release]), when!(releases_to_a_successor), Do(outcome::release_to_successor, PLANNED), "under hold, the holder releases the task, and the next owner inherits what is owed"),
     row("release/undo", RUNNING, Only(&[Release]), when!(releases_to_undo), Do(outcome::release, COMPENSATING), "the holder releases the task, and what it owes is undone first"),
@@ -312,6 +320,13 @@ static ROWS: &[Row] = &[
     row("settle/undo", COMPENSATING, Only(&[Settle]), when!(seq_is_owed_among_others), Do(outcome::settle, COMPENSATING), "one undo ran; other compensations are still owed"),
     row("settle/last", COMPENSATING, Only(&[Settle]), when!(seq_is_the_last_owed), DoThenEnd(outcome::settle, AFTER_UNDO), "the last undo ran"),
     row("try", HELD, Only(&[Try]), when!(seq_is_owed), Do(outcome::record_try, HELD), "an undo failed"),
+    row("settle/by_hand_held", COMPENSATING, Only(&[SettleByHand]), when!(lease_is_active), Refuse(Code::Leased), "the task is being undone under a lease; wait until it ends"),
+    row("settle/by_hand_unknown", OPEN, Only(&[SettleByHand]), when!(seq_is_unknown), Refuse(Code::NotFound), "the task has no compensation with that number"),
+    row("settle/by_hand_standing", OPEN, Only(&[SettleByHand]), when!(seq_stands), Refuse(Code::WrongState), "that compensation is standing: it becomes owed when an attempt begins"),
+    row("settle/by_hand_settled", OPEN, Only(&[SettleByHand]), when!(seq_is_settled), Refuse(Code::CompensationSettled), "that compensation is no longer owed"),
+    row("settle/by_hand", NOT_COMPENSATING, Only(&[SettleByHand]), when!(seq_is_owed), Do(outcome::settle_by_hand, NOT_COMPENSATING), "a person undid an effect by hand"),
+    row("settle/by_hand_undo", COMPENSATING, Only(&[SettleByHand]), when!(seq_is_owed_among_others), Do(outcome::settle_by_hand, COMPENSATING), "a person undid an effect by hand; other compensations are still owed"),
+    row("settle/by_hand_last", COMPENSATING, Only(&[SettleByHand]), when!(seq_is_the_last_owed), DoThenEnd(outcome::settle_by_hand, AFTER_UNDO), "a person undid the last effect by hand"),
     row("waive/unknown", OPEN, Only(&[Waive]), when!(seq_is_unknown), Refuse(Code::NotFound), "the task has no compensation with that number"),
     row("waive/standing", OPEN, Only(&[Waive]), when!(seq_stands), Refuse(Code::WrongState), "that compensation is standing: it becomes owed when an attempt begins"),
     row("waive/settled", OPEN, Only(&[Waive]), when!(seq_is_settled), Refuse(Code::CompensationSettled), "that compensation is no longer owed"),
@@ -323,6 +338,7 @@ static ROWS: &[Row] = &[
     row("complete", RUNNING, Only(&[Complete]), when!(holds_and_no_older_lease_owes), Do(outcome::complete, COMPLETED), "the work is done"),
     row("complete/owed", RUNNING, Only(&[Complete]), when!(holds_and_older_lease_owes), Refuse(Code::CompensationOwed), "an older lease still owes a compensation: settle or adopt it first"),
     row("fail", RUNNING, Only(&[Fail]), when!(holds_and_fails_with_a_record), Do(outcome::fail, FAILED), "the work can't be done, and nothing is undone automatically"),
+    row("fail/parks", RUNNING, Only(&[Fail]), when!(holds_and_failing_parks), Do(outcome::fail, QUARANTINED), "the work can't be done, and the policy parks the task"),
     row("fail/bare", RUNNING, Only(&[Fail]), when!(holds_and_fails_without_a_record), Refuse(Code::CompensationRequired), "a failed task needs at least one compensation, if only of kind none"),
     row("fail/full", RUNNING, Only(&[Fail]), when!(holds_without_room), Refuse(Code::Invalid), "the task already has the maximum number of compensations"),
     row("rollback", RUNNING, Only(&[RollBack]), when!(holds_and_owes), Do(outcome::roll_back, COMPENSATING), "the work is given up, and what is owed is undone"),
@@ -338,10 +354,10 @@ static ROWS: &[Row] = &[
     row("mark/failed_bare", OPEN, Only(&[MarkFailed]), when!(fails_without_a_record), Refuse(Code::CompensationRequired), "a failed task needs at least one compensation, if only of kind none"),
     row("mark/failed_full", OPEN, Only(&[MarkFailed]), when!(has_no_room), Refuse(Code::Invalid), "the task already has the maximum number of compensations"),
     row("mark/compensated", OPEN, Only(&[MarkCompensated]), when!(waivers_fit_and_nothing_stays_owed), Do(outcome::mark_compensated, COMPENSATED), "a person has undone it by hand"),
-    row("mark/compensated_owing", OPEN, Only(&[MarkCompensated]), when!(waivers_fit_and_something_stays_owed), Refuse(Code::CompensationOwed), "the task owes compensations: waive each of them in this command"),
-    row("mark/waives_unknown", OPEN, Only(&[MarkCompensated]), when!(a_waiver_names_an_unknown_seq), Refuse(Code::NotFound), "a waived number is not a compensation of the task"),
-    row("mark/waives_standing", OPEN, Only(&[MarkCompensated]), when!(a_waiver_names_a_standing_seq), Refuse(Code::WrongState), "a waived compensation is standing: it becomes owed when an attempt begins"),
-    row("mark/waives_settled", OPEN, Only(&[MarkCompensated]), when!(a_waiver_names_a_settled_seq), Refuse(Code::CompensationSettled), "a waived compensation is no longer owed"),
+    row("mark/compensated_owing", OPEN, Only(&[MarkCompensated]), when!(waivers_fit_and_something_stays_owed), Refuse(Code::CompensationOwed), "the task owes compensations: waive each of them in this command, or give its receipt"),
+    row("mark/waives_unknown", OPEN, Only(&[MarkCompensated]), when!(a_waiver_names_an_unknown_seq), Refuse(Code::NotFound), "a number that is waived or has a receipt is not a compensation of the task"),
+    row("mark/waives_standing", OPEN, Only(&[MarkCompensated]), when!(a_waiver_names_a_standing_seq), Refuse(Code::WrongState), "a compensation that is waived or has a receipt is standing: it becomes owed when an attempt begins"),
+    row("mark/waives_settled", OPEN, Only(&[MarkCompensated]), when!(a_waiver_names_a_settled_seq), Refuse(Code::CompensationSettled), "a compensation that is waived or has a receipt is no longer owed"),
     row("mark/quarantined", OPEN, Only(&[MarkQuarantined]), when!(always), Do(outcome::mark_quarantined, QUARANTINED), "a person wants a closer look"),
     row("cancel", UNHELD, Only(&[Cancel]), when!(owes_nothing), DoThenEnd(outcome::cancel, COMPENSATED), "it is no longer wanted, and has not begun"),
     row("cancel/owed", UNHELD, Only(&[Cancel]), when!(owes), Do(outcome::cancel, COMPENSATING), "it is no longer wanted, and a released attempt left something owed"),
@@ -355,6 +371,7 @@ static ROWS: &[Row] = &[
     row("reclaim/reserved", DISPATCHED, Only(&[Reclaim]), when!(reservation_is_active), Refuse(Code::Reserved), "the task is reserved until its reservation lapses"),
     row("reclaim/leased", HELD, Only(&[Reclaim]), when!(lease_is_active), Refuse(Code::Leased), "the task is already leased"),
     row("reclaim/lock_delay", HELD, Only(&[Reclaim]), when!(lapsed_within_lock_delay), Refuse(Code::NotDue), "its lease has lapsed, but its lock delay is not over yet"),
+    row("reclaim/recover_after", RUNNING, Only(&[Reclaim]), when!(lapsed_within_recover_after), Refuse(Code::NotDue), "its lease has lapsed, and until the policy's recover_after is over recovery leaves it to the next owner"),
     row("reclaim", RUNNING, Only(&[Reclaim]), when!(reclaimable_lease_with_undo), Do(outcome::reclaim, COMPENSATING), "the holder died or hangs, and left something to undo"),
     row("reclaim/nothing_owed", RUNNING, Only(&[Reclaim]), when!(reclaimable_lease_without_undo), DoThenEnd(outcome::lapse, AFTER_UNDO), "the holder died or hangs, and left nothing to undo"),
     row("reclaim/quarantine", RUNNING, Only(&[Reclaim]), when!(reclaimable_lease_to_quarantine), Do(outcome::quarantine_lapsed, QUARANTINED), "the holder died or hangs, and the policy parks the task"),
@@ -372,8 +389,8 @@ static ROWS: &[Row] = &[
     row("retry", ENDED_BADLY, Only(&[Retry]), when!(retry_is_clear), Spawn(outcome::retry, outcome::successor, ENDED_BADLY), "a person wants it tried again"),
     row("retry/was_retried", ENDED_BADLY, Only(&[Retry]), when!(was_retried), Refuse(Code::WrongState), "the task was already retried; see retried_as"),
     row("retry/taken", ENDED_BADLY, Only(&[Retry]), when!(retry_takes_a_taken_name), Refuse(Code::Exists), "the id of the new task is already used"),
-    row("retry/waives_unknown", ENDED_BADLY, Only(&[Retry]), when!(retry_waives_an_unknown_seq), Refuse(Code::NotFound), "a waived number is not a compensation of the task"),
-    row("retry/waives_settled", ENDED_BADLY, Only(&[Retry]), when!(retry_waives_a_settled_seq), Refuse(Code::CompensationSettled), "a waived compensation is no longer owed"),
+    row("retry/waives_unknown", ENDED_BADLY, Only(&[Retry]), when!(retry_waives_an_unknown_seq), Refuse(Code::NotFound), "a number that is waived or has a receipt is not a compensation of the task"),
+    row("retry/waives_settled", ENDED_BADLY, Only(&[Retry]), when!(retry_waives_a_settled_seq), Refuse(Code::CompensationSettled), "a compensation that is waived or has a receipt is no longer owed"),
     row("retry/completed", COMPLETED, Only(&[Retry]), when!(always), Refuse(Code::WrongState), "the task was completed; create a new task to do the work again"),
     row("retry/open", OPEN, Only(&[Retry]), when!(always), Refuse(Code::WrongState), "the task has not ended"),
 ];

@@ -45,11 +45,14 @@ pub enum OnLapse {
     Hold,
     /// It is parked for a person.
     Quarantine,
+    /// Until recovery reclaims it, an owner may take it over as under `Hold`. If none does, it is recovered after the
+    /// policy's `recover_after`.
+    Either,
 }
 
 impl OnLapse {
     /// Every choice, the default first.
-    pub const ALL: [OnLapse; 3] = [OnLapse::Recover, OnLapse::Hold, OnLapse::Quarantine];
+    pub const ALL: [OnLapse; 4] = [OnLapse::Recover, OnLapse::Hold, OnLapse::Quarantine, OnLapse::Either];
 
     /// The word that interfaces use.
     pub const fn as_str(self) -> &'static str {
@@ -57,6 +60,7 @@ impl OnLapse {
             OnLapse::Recover => "recover",
             OnLapse::Hold => "hold",
             OnLapse::Quarantine => "quarantine",
+            OnLapse::Either => "either",
         }
     }
 }
@@ -80,6 +84,29 @@ impl WhenSpent {
         match self {
             WhenSpent::Compensated => "compensated",
             WhenSpent::Quarantined => "quarantined",
+        }
+    }
+}
+
+/// What becomes of a task that its holder fails.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum OnFailure {
+    /// It is closed as failed.
+    #[default]
+    Fail,
+    /// It is parked for a person.
+    Quarantine,
+}
+
+impl OnFailure {
+    /// Both choices, the default first.
+    pub const ALL: [OnFailure; 2] = [OnFailure::Fail, OnFailure::Quarantine];
+
+    /// The word that interfaces use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            OnFailure::Fail => "fail",
+            OnFailure::Quarantine => "quarantine",
         }
     }
 }
@@ -166,6 +193,10 @@ pub struct Policy {
     pub when_spent: WhenSpent,
     /// What happens when its lease lapses.
     pub on_lapse: OnLapse,
+    /// How long after a lapse recovery leaves the task to other owners, if `on_lapse` is [`OnLapse::Either`].
+    pub recover_after: Option<Span>,
+    /// What becomes of the task if its holder fails it.
+    pub on_failure: OnFailure,
     /// No heartbeat extends a lease beyond this long after the last progress.
     pub stall_after: Option<Span>,
     /// No heartbeat extends a lease beyond this long after the attempt began.
@@ -188,6 +219,8 @@ impl Default for Policy {
             backoff: Backoff::default(),
             when_spent: WhenSpent::default(),
             on_lapse: OnLapse::default(),
+            recover_after: None,
+            on_failure: OnFailure::default(),
             stall_after: None,
             time_limit: None,
             start_within: None,
@@ -207,7 +240,9 @@ impl Policy {
             max_attempts: 3,
             backoff: Backoff { base: Span::from_secs(2), factor: 3, cap: Span::from_secs(400) },
             when_spent: WhenSpent::Quarantined,
-            on_lapse: OnLapse::Hold,
+            on_lapse: OnLapse::Either,
+            recover_after: Some(Span::from_secs(45)),
+            on_failure: OnFailure::Quarantine,
             stall_after: Some(Span::from_secs(300)),
             time_limit: Some(Span::from_secs(7_200)),
             start_within: Some(Span::from_secs(600)),
@@ -227,10 +262,14 @@ impl Policy {
         if !(1..=100).contains(&self.backoff.factor) {
             return Err(InvalidField::new("policy.backoff.factor", "1 to 100"));
         }
+        if self.recover_after.is_some() && self.on_lapse != OnLapse::Either {
+            return Err(InvalidField::new("policy.recover_after", "allowed only with on_lapse `either`"));
+        }
         let from_nothing = [
             ("policy.backoff.base", Some(self.backoff.base)),
             ("policy.backoff.cap", Some(self.backoff.cap)),
             ("policy.lock_delay", self.lock_delay),
+            ("policy.recover_after", self.recover_after),
         ];
         let from_a_second = [
             ("policy.stall_after", self.stall_after),
@@ -286,6 +325,8 @@ mod tests {
             backoff: Backoff { base, factor, cap },
             when_spent,
             on_lapse,
+            recover_after,
+            on_failure,
             stall_after,
             time_limit,
             start_within,
@@ -295,7 +336,8 @@ mod tests {
         assert!(lease_ttl != usual.lease_ttl && max_attempts != usual.max_attempts);
         assert!(base != usual.backoff.base && factor != usual.backoff.factor && cap != usual.backoff.cap);
         assert!(when_spent != usual.when_spent && on_lapse != usual.on_lapse);
-        for limit in [stall_after, time_limit, start_within, lock_delay, cancel_grace] {
+        assert_ne!(on_failure, usual.on_failure);
+        for limit in [recover_after, stall_after, time_limit, start_within, lock_delay, cancel_grace] {
             assert_ne!(limit, None);
         }
         assert!(other.check().is_ok());

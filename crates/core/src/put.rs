@@ -5,6 +5,7 @@ use crate::command::{Put, PutUndo};
 use crate::compensation::COMPENSATIONS_MAX;
 use crate::event::Changes;
 use crate::id::Epoch;
+use crate::policy::Ttl;
 use crate::refusal::Refusal;
 use crate::task::{State, Task, Terminal};
 use crate::time::Time;
@@ -24,6 +25,19 @@ impl Put {
             return Some(Refusal::invalid("attempts", granted));
         }
         self.contradicts_itself(self.created_at.unwrap_or(now), now)
+            .or_else(|| self.contradicts_its_holder(now))
+    }
+
+    /// A record that moves in while it is worked on says why, and is held no longer than a lease can be.
+    fn contradicts_its_holder(&self, now: Time) -> Option<Refusal> {
+        let holder = self.holder.as_ref().filter(|_| self.begins_in_flight())?;
+        if self.reason.is_none() {
+            let limit = "is required for a new record that somebody holds: say why it is written";
+            return Some(Refusal::invalid("reason", limit));
+        }
+        let field = if self.state == State::Running { "lease.expires_at" } else { "reservation.expires_at" };
+        let is_too_late = holder.expires_at > now + Ttl::MAX.span();
+        is_too_late.then(|| Refusal::invalid(field, "in the past, or at most 7 days ahead"))
     }
 
     fn contradicts_itself(&self, created_at: Time, now: Time) -> Option<Refusal> {
@@ -143,6 +157,11 @@ impl Put {
     /// Whether a new task may begin in the record's state: planned or over, never held.
     pub(crate) fn may_begin_there(&self) -> bool {
         self.begins_planned() || self.state.terminal().is_some()
+    }
+
+    /// Whether a new task begins with the holder that the record names.
+    pub(crate) fn begins_in_flight(&self) -> bool {
+        self.holder.is_some() && matches!(self.state, State::Running | State::Dispatched)
     }
 
     /// Whether a new task begins planned.

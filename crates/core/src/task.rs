@@ -14,8 +14,8 @@ use crate::id::{
     Actor, Document, Epoch, Kind, LabelKey, LabelValue, Namespace, Owner, Progress, Queue, Reason, Revision,
     SagaId, Seq, TaskId,
 };
-use crate::policy::{Policy, Ttl};
-use crate::time::Time;
+use crate::policy::{OnLapse, Policy, Ttl};
+use crate::time::{Span, Time};
 
 pub use self::ending::{Cause, Dismissal, Ending};
 pub use self::state::{State, Terminal};
@@ -75,6 +75,19 @@ impl CancelTold {
             None => CancelTold { times: 1, since: now },
         }
     }
+}
+
+/// The lease of a task's newest attempt that has ended. The lease of an undo by recovery is none.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct LastLease {
+    /// Who held it.
+    pub owner: Owner,
+    /// Its fencing token.
+    pub epoch: Epoch,
+    /// When the attempt began.
+    pub since: Time,
+    /// When it ended: by its holder, or when it lapsed.
+    pub until: Time,
 }
 
 /// Which limit of the policy ended a lease. The holder may still be alive.
@@ -252,6 +265,8 @@ pub struct Task {
     pub checkpoint: Option<Document>,
     /// When the newest attempt began.
     pub started_at: Option<Time>,
+    /// The lease of the newest attempt that has ended.
+    pub last_lease: Option<LastLease>,
     /// The task that this one is a retry of.
     pub retry_of: Option<TaskId>,
     /// When it was created; a record from elsewhere brings its own.
@@ -285,6 +300,7 @@ impl Task {
             cancel: None,
             checkpoint: None,
             started_at: None,
+            last_lease: None,
             retry_of: None,
             created_at: Time::MIN,
             updated_at: Time::MIN,
@@ -368,6 +384,18 @@ impl Task {
     pub fn is_stale(&self, now: Time) -> bool {
         let lapsed_lease = self.lease().is_some_and(|lease| lease.has_lapsed(now));
         lapsed_lease || self.reservation().is_some_and(|reservation| reservation.has_lapsed(now))
+    }
+
+    /// When recovery may reclaim the task after the lapse of `lease`: later than another owner may take it over if the
+    /// policy is [`OnLapse::Either`]. A cancelled task is recovered without that wait, and an undo has none.
+    pub fn recoverable_at(&self, lease: &Lease) -> Time {
+        self.policy.reclaimable_at(lease.expires_at) + self.recover_after().unwrap_or(Span::ZERO)
+    }
+
+    /// How much longer than other owners recovery waits after a lapse.
+    pub fn recover_after(&self) -> Option<Span> {
+        let waits = matches!(self.phase, Phase::Running(_)) && self.cancel.is_none();
+        self.policy.recover_after.filter(|_| waits && self.policy.on_lapse == OnLapse::Either)
     }
 
     /// When a planned task may be acquired or claimed. Claims use it to order tasks of equal priority.

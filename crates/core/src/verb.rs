@@ -65,6 +65,7 @@ verbs! {
     Adopt, "adopt", Holder, Remembered;
     Settle, "settle", Holder, Remembered;
     Try, "try", Holder, Remembered;
+    SettleByHand, "settle by hand", Operator, Remembered;
     Waive, "waive", Operator, Remembered;
     Complete, "complete", Holder, Remembered;
     Fail, "fail", Holder, Remembered;
@@ -75,6 +76,8 @@ verbs! {
     MarkCompensated, "mark compensated", Operator, Remembered;
     MarkQuarantined, "mark quarantined", Operator, Remembered;
     Cancel, "cancel", Operator, Remembered;
+    Label, "label", Holder, Remembered;
+    LabelByOperator, "label by operator", Operator, Remembered;
     Reclaim, "reclaim", Recovery, Remembered;
     Annotate, "annotate", Operator, Remembered;
     Retry, "retry", Operator, Remembered;

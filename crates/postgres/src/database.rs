@@ -21,13 +21,14 @@ use crate::link::Link;
 use crate::settings::PostgresSettings;
 
 /// The migrations in order; the schema version is how many of them ran. A released one never changes.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/V1__ledger.sql"),
     include_str!("../migrations/V2__intake.sql"),
     include_str!("../migrations/V3__tokens.sql"),
     include_str!("../migrations/V4__guards.sql"),
     include_str!("../migrations/V5__ends.sql"),
     include_str!("../migrations/V6__speed.sql"),
+    include_str!("../migrations/V7__last_leases.sql"),
 ];
 
 /// The minimum server version.

@@ -191,6 +191,7 @@ fn writes_only_versions(action: &Action) -> bool {
             }
             HolderAction::Release { .. } | HolderAction::Complete { .. } => true,
             HolderAction::Register { .. }
+            | HolderAction::Label { .. }
             | HolderAction::Adopt
             | HolderAction::Settle { .. }
             | HolderAction::Try { .. }

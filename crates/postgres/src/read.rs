@@ -211,7 +211,7 @@ impl<'l> PostgresReader<'l> {
             None => (i64::MIN, "", ""),
         };
         let due = "select namespace, task, check_at from tenure.due where not held_back and check_at <= $1 \
-                   and expires_at + coalesce(lock_delay, 0) <= $1 and (check_at, namespace, task) > ($2, $3, $4) \
+                   and expires_at + coalesce(lock_delay, 0) + coalesce(recover_after, 0) <= $1 and (check_at, namespace, task) > ($2, $3, $4) \
                    order by check_at, namespace, task limit $5";
         let rows = self.link.ask(due, &[&now, &check_at, &namespace, &task, &(limit + 1)]).await?;
         let mut places = Vec::new();
@@ -229,8 +229,8 @@ impl<'l> PostgresReader<'l> {
     /// a heartbeat moved the end alone. Those are few.
     async fn next_check(&mut self, now: i64) -> PostgresResult<Option<Time>> {
         let ahead = "select least( \
-                 (select min(expires_at + coalesce(lock_delay, 0)) from tenure.due \
-                     where not held_back and check_at <= $1 and expires_at + coalesce(lock_delay, 0) > $1), \
+                 (select min(expires_at + coalesce(lock_delay, 0) + coalesce(recover_after, 0)) from tenure.due \
+                     where not held_back and check_at <= $1 and expires_at + coalesce(lock_delay, 0) + coalesce(recover_after, 0) > $1), \
                  (select min(check_at) from tenure.due where not held_back and check_at > $1))";
         one(&self.link.ask(ahead, &[&now]).await?)?.time(0)
     }
@@ -463,6 +463,9 @@ impl Conditions {
         }
         if let Some(owner) = &filter.owner {
             wanted.add("due.owner = ", owner.to_string());
+        }
+        if let Some(owner) = &filter.last_owner {
+            wanted.add("tasks.last_owner = ", owner.to_string());
         }
         for (key, value) in &filter.labels {
             wanted.values.push(Box::new(key.to_string()));

@@ -365,7 +365,7 @@ fn due_changes(batch: &Batch) -> DueChanges<'_> {
                 }
             }
             Slot::Lease(row) if row.stored != row.due => {
-                // A lease is no reservation.
+                // A heartbeat does not write the queue.
                 let of = |due| DueRow { namespace: &key.0, queue: None, due };
                 let (before, after) = (of(&row.stored), of(&row.due));
                 changes.renewed.push(Renewed { key, version: Some(row.version), before, after });

@@ -53,10 +53,11 @@ const PAGE: &[(&str, &str)] = &[
     ("limit", "Maximum number of items: 1 to 1000. Default: 100."),
 ];
 const FILTER: &[(&str, &str)] = &[
-    ("state", "Only tasks in this state; may be repeated."),
+    ("state", "Only tasks in this state; may be repeated. `open`: only tasks that have not ended."),
     ("cause", "Only tasks that ended with this cause."),
     ("queue", "Only tasks of this queue."),
     ("owner", "Only tasks held by or reserved for this owner."),
+    ("last_owner", "Only tasks whose newest ended attempt was this owner's."),
     ("label", "Only tasks with this label, as `key=value`; may be repeated."),
     ("stale", "`true`: only tasks whose lease or reservation has lapsed."),
     ("open", "`true`: only tasks that have not ended."),

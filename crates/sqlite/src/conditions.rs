@@ -124,6 +124,9 @@ impl Conditions {
         if let Some(owner) = &filter.owner {
             wanted.add("tasks.no in (select task from due where owner = ?)", owner.to_string());
         }
+        if let Some(owner) = &filter.last_owner {
+            wanted.add("tasks.last_owner = ?", owner.to_string());
+        }
         for (key, value) in &filter.labels {
             wanted.add("json_extract(tasks.labels, ?) = ?", format!("$.\"{key}\""));
             wanted.values.push(value.to_string().into());

@@ -139,7 +139,7 @@ impl<'c> SqliteReader<'c> {
         let limit = page(limit);
         let mut due = self.connection.prepare_cached(
             "select tasks.namespace, tasks.id, due.check_at, due.task from due join tasks on tasks.no = due.task \
-             where due.held_back = 0 and due.check_at <= ?1 and due.expires_at + coalesce(due.lock_delay, 0) <= ?1 \
+             where due.held_back = 0 and due.check_at <= ?1 and due.expires_at + coalesce(due.lock_delay, 0) + coalesce(due.recover_after, 0) <= ?1 \
              and (due.check_at, due.task) > (?2, ?3) order by due.check_at, due.task limit ?4",
         )?;
         let mut rows = due.query(params![now, check_at, task, limit + 1])?;
@@ -160,8 +160,8 @@ impl<'c> SqliteReader<'c> {
     fn find_next_check(&self, now: i64) -> SqliteResult<Option<Time>> {
         let mut ahead = self.connection.prepare_cached(
             "select min(at) from ( \
-                 select min(expires_at + coalesce(lock_delay, 0)) as at from due \
-                 where held_back = 0 and check_at <= ?1 and expires_at + coalesce(lock_delay, 0) > ?1 \
+                 select min(expires_at + coalesce(lock_delay, 0) + coalesce(recover_after, 0)) as at from due \
+                 where held_back = 0 and check_at <= ?1 and expires_at + coalesce(lock_delay, 0) + coalesce(recover_after, 0) > ?1 \
                  union all \
                  select min(check_at) as at from due where held_back = 0 and check_at > ?1)",
         )?;

@@ -14,10 +14,12 @@ use tenure_api::wire::Word;
 use tenure_core::chain::{Canonical, Hash};
 use tenure_core::compensation::{Compensation, Registered, Status, Undo};
 use tenure_core::event::{
-    Changes, Counting, Created, Ended, Event, EventData, Grant, LeaseEnd, Triage, Waiver,
+    Changes, Counting, Created, Ended, Event, EventData, Grant, HandReceipt, LabelChanges, LeaseEnd, Triage,
+    Waiver,
 };
 use tenure_core::id::{
-    Document, Epoch, Kind, Owner, Progress, Queue, Reason, Revision, SagaId, Seq, TaskId, Text, UndoKey,
+    Actor, Document, Epoch, Kind, LabelKey, Owner, Progress, Queue, Reason, Revision, SagaId, Seq, TaskId,
+    Text, UndoKey,
 };
 use tenure_core::policy::{Policy, Ttl};
 use tenure_core::task::{CancelTold, Cause, Labels, Overrun, State, Terminal};
@@ -141,6 +143,7 @@ fn for_each_payload(what: &mut EventData, visit: &mut dyn FnMut(&mut Document)) 
         | EventData::Tried { .. }
         | EventData::Waived(_)
         | EventData::CancelAsked { .. }
+        | EventData::Labelled { .. }
         | EventData::Annotated { .. }
         | EventData::Retried { .. } => None,
         _ => None,
@@ -163,7 +166,8 @@ macro_rules! mirrored {
 }
 mirrored!(
     EventData => WhatMirror, Created => CreatedMirror, Changes => ChangesMirror, Grant => GrantMirror,
-    LeaseEnd => LeaseEndMirror, CancelTold => CancelToldMirror, Ended => EndedMirror, Waiver => WaiverMirror, Undo => UndoMirror,
+    LeaseEnd => LeaseEndMirror, CancelTold => CancelToldMirror, Ended => EndedMirror, Waiver => WaiverMirror,
+    HandReceipt => HandReceiptMirror, LabelChanges => LabelChangesMirror, Undo => UndoMirror,
     Compensation => CompensationMirror,
     RememberedAnswer => AnsweredMirror,
 );
@@ -258,6 +262,8 @@ enum WhatMirror {
         epoch: Epoch,
         #[serde(with = "stored")]
         receipt: Text,
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+        by_hand: Option<Reason>,
     },
     Tried {
         #[serde(with = "stored")]
@@ -271,6 +277,12 @@ enum WhatMirror {
     CancelAsked {
         #[serde(with = "stored")]
         reason: Reason,
+    },
+    Labelled {
+        #[serde(flatten, with = "stored")]
+        changes: LabelChanges,
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Reason>,
     },
     Ended(#[serde(with = "stored")] Box<Ended>),
     Annotated {
@@ -293,6 +305,8 @@ enum WhatMirror {
         reason: Reason,
         #[serde(with = "stored", default, skip_serializing_if = "Vec::is_empty")]
         waived: Vec<Waiver>,
+        #[serde(with = "stored", default, skip_serializing_if = "Vec::is_empty")]
+        settled: Vec<HandReceipt>,
     },
 }
 
@@ -353,6 +367,8 @@ struct GrantMirror {
     #[serde(with = "stored")]
     expires_at: Time,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    granted_to: Option<Actor>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     lapsed: Option<LeaseEnd>,
 }
 
@@ -403,6 +419,8 @@ struct EndedMirror {
     compensations: Vec<Undo>,
     #[serde(with = "stored", default, skip_serializing_if = "Vec::is_empty")]
     waived: Vec<Waiver>,
+    #[serde(with = "stored", default, skip_serializing_if = "Vec::is_empty")]
+    settled: Vec<HandReceipt>,
     #[serde(with = "stored")]
     finished_at: Time,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
@@ -416,6 +434,24 @@ struct WaiverMirror {
     seq: Seq,
     #[serde(with = "stored")]
     reason: Reason,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "HandReceipt")]
+struct HandReceiptMirror {
+    #[serde(with = "stored")]
+    seq: Seq,
+    #[serde(with = "stored")]
+    receipt: Text,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "LabelChanges")]
+struct LabelChangesMirror {
+    #[serde(with = "stored", default, skip_serializing_if = "Labels::is_empty")]
+    set: Labels,
+    #[serde(with = "stored", default, skip_serializing_if = "Vec::is_empty")]
+    unset: Vec<LabelKey>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -447,6 +483,8 @@ struct CompensationMirror {
     tries: u32,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     receipt: Option<Text>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    settled_by: Option<Actor>,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     last_error: Option<Text>,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
@@ -577,6 +615,7 @@ mod tests {
             reason: None,
             result: Some(text(Document::new, "[1]")),
             compensations: Vec::new(),
+            settled: Vec::new(),
             waived: Vec::new(),
             finished_at: Time::from_micros(0),
             lease: Some(lease),

@@ -61,6 +61,8 @@ pub struct LeaseColumns {
     pub stall_after: Option<Span>,
     pub time_limit: Option<Span>,
     pub lock_delay: Option<Span>,
+    /// How much longer recovery waits than other owners.
+    pub recover_after: Option<Span>,
     pub cancel_grace: Option<Span>,
     pub cancel_told: Option<CancelTold>,
 }
@@ -116,6 +118,7 @@ impl Due {
                 stall_after: task.policy.stall_after,
                 time_limit: task.policy.time_limit,
                 lock_delay: task.policy.lock_delay,
+                recover_after: task.recover_after(),
                 cancel_grace: task.policy.cancel_grace,
                 cancel_told: lease.cancel_told,
             }),
@@ -152,8 +155,8 @@ impl Due {
 
     /// When a reclaim can succeed.
     pub fn reclaimable_at(&self) -> Time {
-        let delay = self.lease.as_ref().and_then(|lease| lease.lock_delay);
-        self.expires_at + delay.unwrap_or(Span::ZERO)
+        let delays = self.lease.iter().flat_map(|lease| [lease.lock_delay, lease.recover_after]);
+        delays.flatten().fold(self.expires_at, |at, delay| at + delay)
     }
 
     /// The part of the task that a heartbeat is decided on: its phase with the lease, its limits, and whether

@@ -22,6 +22,8 @@ pub struct Filter {
     pub queue: Option<Queue>,
     /// Only held by, or reserved for, this owner.
     pub owner: Option<Owner>,
+    /// Only those whose newest ended attempt was this owner's.
+    pub last_owner: Option<Owner>,
     /// Only the task with this saga id: there is one at most in a namespace.
     pub saga_id: Option<SagaId>,
     /// Only with all of these labels.
@@ -53,6 +55,7 @@ impl Filter {
             cause,
             queue,
             owner,
+            last_owner,
             saga_id,
             labels,
             stale,
@@ -67,6 +70,7 @@ impl Filter {
             ("cause", cause.map(|cause| cause.as_str().to_owned())),
             ("queue", queue.as_ref().map(ToString::to_string)),
             ("owner", owner.as_ref().map(ToString::to_string)),
+            ("last_owner", last_owner.as_ref().map(ToString::to_string)),
             ("saga_id", saga_id.as_ref().map(ToString::to_string)),
             ("stale", truth(stale)),
             ("open", truth(open)),

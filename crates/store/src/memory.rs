@@ -349,12 +349,14 @@ impl Memory {
 /// Whether a task matches a filter. The other stores express the same in SQL.
 fn passes(filter: &Filter, task: &Task, now: Time) -> bool {
     let held_by = || task.lease().map(|lease| &lease.owner).or(task.reservation().map(|one| &one.owner));
+    let last_owner = || task.last_lease.as_ref().map(|last| &last.owner);
     let label = |(key, value)| task.labels.get(key) == Some(value);
     filter.namespace.as_ref().is_none_or(|namespace| task.namespace == *namespace)
         && (filter.states.is_empty() || filter.states.contains(&task.state()))
         && filter.cause.is_none_or(|cause| task.ending().is_some_and(|ending| ending.cause == cause))
         && filter.queue.as_ref().is_none_or(|queue| task.queue == *queue)
         && filter.owner.as_ref().is_none_or(|owner| held_by() == Some(owner))
+        && filter.last_owner.as_ref().is_none_or(|owner| last_owner() == Some(owner))
         && filter.saga_id.as_ref().is_none_or(|saga_id| task.saga_id == *saga_id)
         && filter.labels.iter().all(|(key, value)| label((key, value)))
         && (!filter.stale || task.is_stale(now))

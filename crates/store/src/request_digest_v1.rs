@@ -10,7 +10,7 @@ use tenure_core::command::{
     Action, Create, Holder, HolderAction, IdOrigin, OperatorAction, Put, PutUndo, UndoBy,
 };
 use tenure_core::compensation::Undo;
-use tenure_core::event::{Triage, Waiver};
+use tenure_core::event::{HandReceipt, Triage, Waiver};
 use tenure_core::id::TaskId;
 use tenure_core::policy::Ttl;
 use tenure_core::time::{Span, Time};
@@ -78,6 +78,11 @@ impl Pieces {
         waivers.iter().for_each(|waiver| self.text(&to_json(waiver)));
     }
 
+    /// Older versions knew none, and digested nothing for them.
+    fn receipts(&mut self, receipts: &[HandReceipt]) {
+        receipts.iter().for_each(|receipt| self.text(&to_json(receipt)));
+    }
+
     fn named(&mut self, task: &TaskId, id_origin: IdOrigin) {
         self.optional(Some(task).filter(|_| id_origin == IdOrigin::Given), |pieces, task| {
             pieces.text(task.as_str())
@@ -125,6 +130,8 @@ impl Pieces {
             finished_at,
             epoch,
             attempts,
+            holder: _,
+            reason: _,
         } = put;
         self.create(record);
         self.optional(*revision, |pieces, revision| pieces.number(revision.0));
@@ -192,6 +199,7 @@ impl Pieces {
                 self.number(seq.0);
                 self.text(text.as_str());
             }
+            HolderAction::Label { changes } => self.text(&to_json(changes)),
             HolderAction::Complete { result } => self.optional_text(result),
             HolderAction::Fail { reason, compensation } => {
                 self.text(reason.as_str());
@@ -226,9 +234,18 @@ impl Pieces {
                 self.text(reason.as_str());
                 self.optional(compensation.as_ref(), Pieces::undo);
             }
-            OperatorAction::MarkCompensated { reason, waive } => {
+            OperatorAction::Settle { done, reason } => {
+                self.text(&to_json(done));
+                self.text(reason.as_str());
+            }
+            OperatorAction::Label { changes, reason } => {
+                self.text(&to_json(changes));
+                self.optional_text(reason);
+            }
+            OperatorAction::MarkCompensated { reason, waive, settled } => {
                 self.text(reason.as_str());
                 self.waivers(waive);
+                self.receipts(settled);
             }
             OperatorAction::MarkQuarantined { reason } | OperatorAction::Cancel { reason } => {
                 self.text(reason.as_str());
@@ -242,10 +259,11 @@ impl Pieces {
                     Triage::Dismissed => self.text("dismissed"),
                 }
             }
-            OperatorAction::Retry { successor, id_origin, reason, waive } => {
+            OperatorAction::Retry { successor, id_origin, reason, waive, settled } => {
                 self.named(successor, *id_origin);
                 self.text(reason.as_str());
                 self.waivers(waive);
+                self.receipts(settled);
             }
         }
     }
@@ -288,8 +306,13 @@ mod tests {
         let register = HolderAction::Register { undo: undo("close-pr", "pr/12", Some("made")) };
         let before = OperatorAction::Register { undo: undo("stop-vm", "vm-7", None) };
         let (id_origin, waive) = (IdOrigin::Given, Vec::new());
-        let retry =
-            OperatorAction::Retry { successor: task("again"), id_origin, reason: reason("try"), waive };
+        let retry = OperatorAction::Retry {
+            successor: task("again"),
+            id_origin,
+            reason: reason("try"),
+            waive,
+            settled: Vec::new(),
+        };
         let cancel = OperatorAction::Cancel { reason: reason("enough") };
         for (action, hex) in [
             (

@@ -7,9 +7,10 @@ use tenure_api::wire::Wire;
 use tenure_core::compensation::{Registered, Status};
 use tenure_core::event::Counting;
 use tenure_core::id::{
-    Document, Epoch, Kind, Owner, Progress, Queue, Reason, Revision, SagaId, Seq, TaskId, Text, UndoKey,
+    Actor, Document, Epoch, Kind, LabelKey, Owner, Progress, Queue, Reason, Revision, SagaId, Seq, TaskId,
+    Text, UndoKey,
 };
-use tenure_core::policy::{OnLapse, Ttl, WhenSpent};
+use tenure_core::policy::{OnFailure, OnLapse, Ttl, WhenSpent};
 use tenure_core::task::{Cause, Labels, Overrun, Terminal};
 use tenure_core::time::{Span, Time};
 
@@ -94,13 +95,16 @@ macro_rules! as_in_public_json {
     )* };
 }
 as_in_public_json!(
+    Actor,
     Cause,
     Counting,
     Document,
     Epoch,
     Kind,
+    LabelKey,
     Labels,
     NamespaceScope,
+    OnFailure,
     OnLapse,
     Overrun,
     Owner,

@@ -149,7 +149,7 @@ fn running(task: &Task, lease: &Lease, now: Time) -> Said {
             };
         }
     }
-    let reclaim_at = task.policy.reclaimable_at(lease.expires_at);
+    let reclaim_at = task.recoverable_at(lease);
     if task.owes_from_before(lease.epoch) {
         words.push_str(", and must settle or adopt what older leases owe before it can be completed");
     }
@@ -178,9 +178,11 @@ fn lapsed(task: &Task, lease: &Lease, now: Time) -> Said {
             let _ = write!(words, ": its cancel_grace {} was over{told}", span(policy.cancel_grace));
         }
     }
-    let at = task.policy.reclaimable_at(*expires_at);
-    if at > now {
-        let _ = write!(words, ", and its lock delay lasts {}", until(at, now));
+    let (free_at, at) = (task.policy.reclaimable_at(*expires_at), task.recoverable_at(lease));
+    if free_at > now {
+        let _ = write!(words, ", and its lock delay lasts {}", until(free_at, now));
+    } else if at > now {
+        let _ = write!(words, ", and recovery leaves it to another owner {}", until(at, now));
     }
     let after = after_lapse(task, at);
     let _ = write!(words, "; {after}; until it is taken over, {owner} can still end it");

@@ -5,19 +5,20 @@
 
 use tenure::core::case::Names;
 use tenure::core::command::{
-    Action, Command, Create, Holder, HolderAction, IdOrigin, LeaseScope, OperatorAction, Put, PutUndo,
-    QuarantineCause, Take, UndoBy,
+    Action, Command, Create, Holder, HolderAction, IdOrigin, LeaseScope, OperatorAction, Put, PutHolder,
+    PutUndo, QuarantineCause, Take, UndoBy,
 };
 use tenure::core::compensation::{COMPENSATIONS_MAX, Compensation, Registered, Status, Undo};
 use tenure::core::decide::Stored;
-use tenure::core::event::{Triage, Waiver};
+use tenure::core::event::{HandReceipt, LabelChanges, Triage, Waiver};
 use tenure::core::id::{
-    Actor, Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, Revision, Seq, TaskId, Text,
-    UndoKey,
+    Actor, Document, Epoch, Kind, LabelKey, LabelValue, Namespace, Owner, Progress, Queue, Reason, Revision,
+    Seq, TaskId, Text, UndoKey,
 };
-use tenure::core::policy::{Jitter, OnLapse, Policy, Ttl, WhenSpent};
+use tenure::core::policy::{Jitter, OnFailure, OnLapse, Policy, Ttl, WhenSpent};
 use tenure::core::task::{
-    Cancel, CancelTold, Cause, Ending, Lease, Phase, Reservation, State, Task, Terminal, Undoing, Unwinding,
+    Cancel, CancelTold, Cause, Ending, LABELS_MAX, Labels, Lease, Phase, Reservation, State, Task, Terminal,
+    Undoing, Unwinding,
 };
 use tenure::core::time::{Span, Time};
 
@@ -170,6 +171,7 @@ fn leases() -> Vec<Lease> {
         lease(NOW + seconds(1), 3599, 10),
         lease(NOW, 60, 60),
         lease(NOW - seconds(20), 60, 60),
+        lease(NOW - seconds(30), 60, 60),
         told(lease(NOW + seconds(5), 60, 60), 10),
         told(lease(NOW + seconds(10), 60, 60), 20),
     ]
@@ -177,7 +179,7 @@ fn leases() -> Vec<Lease> {
 
 fn policies(phase: &Phase) -> Vec<Policy> {
     let mut policies = Vec::new();
-    for on_lapse in [OnLapse::Recover, OnLapse::Hold, OnLapse::Quarantine] {
+    for on_lapse in OnLapse::ALL {
         for when_spent in [WhenSpent::Compensated, WhenSpent::Quarantined] {
             let policy = Policy::default().with(|policy| {
                 policy.on_lapse = on_lapse;
@@ -191,6 +193,9 @@ fn policies(phase: &Phase) -> Vec<Policy> {
                     policy.stall_after = Some(seconds(300));
                     policy.time_limit = Some(seconds(3_600));
                     policy.cancel_grace = Some(seconds(30));
+                    policy.on_failure = OnFailure::Quarantine;
+                    // One of the leases above has lapsed longer than both delays, and one has not.
+                    policy.recover_after = (on_lapse == OnLapse::Either).then(|| seconds(15));
                 }));
             }
         }
@@ -244,7 +249,8 @@ fn compensations(ended: bool) -> Vec<Vec<Compensation>> {
 }
 
 fn planned() -> Vec<Task> {
-    let mut tasks = Vec::new();
+    let label = |at| (key(&format!("k{at}")), LabelValue::new("x").expect("a value"));
+    let mut tasks = vec![Task { labels: (0..LABELS_MAX).map(label).collect(), ..blank() }];
     for not_before in [None, Some(NOW), Some(NOW + seconds(1))] {
         for start_within in [None, Some(seconds(900)), Some(seconds(2_000))] {
             for started_at in [None, Some(NOW - seconds(100))] {
@@ -256,6 +262,10 @@ fn planned() -> Vec<Task> {
     tasks
 }
 
+fn key(name: &str) -> LabelKey {
+    LabelKey::new(name).expect("a key")
+}
+
 fn full() -> Vec<Task> {
     let many: Vec<Compensation> =
         (1..=COMPENSATIONS_MAX as u32).map(|seq| compensation(seq, Status::Standing, EPOCH)).collect();
@@ -264,7 +274,10 @@ fn full() -> Vec<Task> {
         Phase::Running(lease(NOW + seconds(5), 60, 60)),
         Phase::Compensating { why: Unwinding::Lapsed, reason: reason("why"), undoing: Undoing::DueAt(NOW) },
     ];
-    phases.into_iter().map(|phase| Task { phase, compensations: many.clone(), ..blank() }).collect()
+    let label = |at| (key(&format!("k{at}")), LabelValue::new("x").expect("a value"));
+    let labels: Labels = (0..LABELS_MAX).map(label).collect();
+    let full = |phase| Task { phase, compensations: many.clone(), labels: labels.clone(), ..blank() };
+    phases.into_iter().map(full).collect()
 }
 
 // ---- commands ------------------------------------------------------------------------------------------------
@@ -342,6 +355,9 @@ fn by_lease() -> Vec<Action> {
         let (checkpoint, progress) = (Some(document.clone()), None);
         actions.push(HolderAction::Progress { progress, checkpoint }.on(task.clone(), by.clone()));
         actions.push(HolderAction::Register { undo: undo("undo") }.on(task.clone(), by.clone()));
+        for changes in label_changes() {
+            actions.push(HolderAction::Label { changes }.on(task.clone(), by.clone()));
+        }
         actions.push(HolderAction::Adopt.on(task.clone(), by.clone()));
         actions.push(HolderAction::Complete { result: None }.on(task.clone(), by.clone()));
         for parking in [QuarantineCause::ByHolder, QuarantineCause::UndoFailed] {
@@ -351,6 +367,12 @@ fn by_lease() -> Vec<Action> {
         }
     }
     actions
+}
+
+/// A new label, and one less.
+fn label_changes() -> Vec<LabelChanges> {
+    let set = [(key("new"), LabelValue::new("x").expect("a value"))].into();
+    vec![LabelChanges { set, unset: Vec::new() }, LabelChanges { set: Labels::new(), unset: vec![key("k1")] }]
 }
 
 fn by_anybody() -> Vec<Action> {
@@ -387,21 +409,37 @@ fn by_anybody() -> Vec<Action> {
     }
     for seq in [1, 2, 9].map(Seq) {
         actions.push(OperatorAction::Waive { waiver: Waiver { seq, reason: why.clone() } }.on(task.clone()));
+        actions.push(OperatorAction::Settle { done: receipt(seq), reason: why.clone() }.on(task.clone()));
+    }
+    for changes in label_changes() {
+        actions.push(OperatorAction::Label { changes, reason: None }.on(task.clone()));
     }
     for compensation in [None, Some(undo("undo"))] {
         actions.push(OperatorAction::MarkFailed { reason: why.clone(), compensation }.on(task.clone()));
     }
-    for seqs in [&[][..], &[1], &[1, 2], &[2], &[9]] {
+    let waived_and_done: [(&[u32], &[u32]); 8] = [
+        (&[], &[]),
+        (&[1], &[]),
+        (&[1, 2], &[]),
+        (&[2], &[]),
+        (&[9], &[]),
+        (&[], &[1]),
+        (&[2], &[1]),
+        (&[1], &[9]),
+    ];
+    for (waived, done) in waived_and_done {
         let waive: Vec<Waiver> =
-            seqs.iter().map(|seq| Waiver { seq: Seq(*seq), reason: why.clone() }).collect();
-        actions.push(
-            OperatorAction::MarkCompensated { reason: why.clone(), waive: waive.clone() }.on(task.clone()),
-        );
+            waived.iter().map(|seq| Waiver { seq: Seq(*seq), reason: why.clone() }).collect();
+        let settled: Vec<HandReceipt> = done.iter().map(|seq| receipt(Seq(*seq))).collect();
+        let (reason, id_origin) = (why.clone(), IdOrigin::Given);
+        let marked = OperatorAction::MarkCompensated {
+            reason: reason.clone(),
+            waive: waive.clone(),
+            settled: settled.clone(),
+        };
+        actions.push(marked.on(task.clone()));
         let successor = TaskId::new("u").expect("a name");
-        actions.push(
-            OperatorAction::Retry { successor, id_origin: IdOrigin::Given, reason: why.clone(), waive }
-                .on(task.clone()),
-        );
+        actions.push(OperatorAction::Retry { successor, id_origin, reason, waive, settled }.on(task.clone()));
     }
     for terminal_reason in [None, Some(why.clone())] {
         for triage in [Triage::Stays, Triage::Dismissed] {
@@ -416,6 +454,10 @@ fn by_anybody() -> Vec<Action> {
         }
     }
     actions
+}
+
+fn receipt(seq: Seq) -> HandReceipt {
+    HandReceipt { seq, receipt: Text::new("by hand").expect("a text") }
 }
 
 /// The stored record with one thing changed, and new records.
@@ -450,6 +492,15 @@ fn puts(task: Option<&Task>) -> Vec<Action> {
         puts.push(Put { epoch: Some(Epoch(77)), ..base.clone() });
         puts.push(Put { created_at: Some(NOW + seconds(1)), ..base.clone() });
         puts.push(Put { compensations: Vec::new(), ..base.clone() });
+        for state in [State::Running, State::Dispatched] {
+            for expires_at in [NOW - seconds(60), NOW + seconds(60), NOW + Span::from_days(8)] {
+                let holder = Some(PutHolder { owner: owner("w"), granted_to: None, expires_at });
+                for why in [None, Some(reason("moves in"))] {
+                    let holder = holder.clone();
+                    puts.push(Put { state, holder, reason: why, ..base.clone() });
+                }
+            }
+        }
         for state in State::ALL {
             let words = state.terminal().map(|_| reason("better words"));
             let put = Put { state, terminal_reason: words, ..base.clone() };

@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use tenure::core::command::{
-    Action, Create, Holder, HolderAction, IdOrigin, OperatorAction, Put, PutUndo, QuarantineCause, Take,
-    UndoBy,
+    Action, Create, Holder, HolderAction, IdOrigin, OperatorAction, Put, PutHolder, PutUndo, QuarantineCause,
+    Take, UndoBy,
 };
 use tenure::core::compensation::Undo;
-use tenure::core::event::{Triage, Waiver};
+use tenure::core::event::{HandReceipt, LabelChanges, Triage, Waiver};
 use tenure::core::id::{
-    Document, Epoch, Kind, LabelKey, LabelValue, Owner, Queue, Reason, Revision, SagaId, Seq, TaskId, Text,
+    Actor, Document, Epoch, Kind, LabelKey, LabelValue, Owner, Queue, Reason, Revision, SagaId, Seq, TaskId,
+    Text,
 };
 use tenure::core::limit::InvalidField;
-use tenure::core::policy::{Backoff, OnLapse, Policy, Ttl, WhenSpent};
+use tenure::core::policy::{Backoff, OnFailure, OnLapse, Policy, Ttl, WhenSpent};
 use tenure::core::refusal::Refusal;
 use tenure::core::task::{State, Task};
 use tenure::core::time::{Span, Time};
@@ -169,6 +170,21 @@ impl<'a> Words<'a> {
         Ok(self.numbers("waive").map(|seq| Waiver { seq, reason: reason.clone() }).collect())
     }
 
+    fn receipts(&self) -> Result<Vec<HandReceipt>, Refusal> {
+        let receipt = Text::named("receipt", "by_hand")?;
+        Ok(self.numbers("done").map(|seq| HandReceipt { seq, receipt: receipt.clone() }).collect())
+    }
+
+    fn labels(&self) -> Result<LabelChanges, Refusal> {
+        let mut changes = LabelChanges::default();
+        for label in self.all("set") {
+            let (key, value) = label.split_once(':').expect("key:value");
+            changes.set.insert(LabelKey::new(key)?, LabelValue::new(value)?);
+        }
+        changes.unset = self.all("unset").map(LabelKey::new).collect::<Result<_, _>>()?;
+        Ok(changes)
+    }
+
     fn numbers(&self, name: &str) -> impl Iterator<Item = Seq> {
         let listed = self.get(name).into_iter().flat_map(|text| text.split(','));
         listed.map(|number| Seq(number.parse().expect("a number")))
@@ -199,9 +215,16 @@ impl<'a> Words<'a> {
         policy.on_lapse = match self.get("on-lapse") {
             Some("hold") => OnLapse::Hold,
             Some("quarantine") => OnLapse::Quarantine,
+            Some("either") => OnLapse::Either,
             Some("recover") | None => OnLapse::Recover,
             Some(other) => panic!("on-lapse={other}"),
         };
+        policy.on_failure = match self.get("on-failure") {
+            Some("quarantine") => OnFailure::Quarantine,
+            Some("fail") | None => OnFailure::Fail,
+            Some(other) => panic!("on-failure={other}"),
+        };
+        policy.recover_after = self.span("recover-after");
         policy.stall_after = self.span("stall-after");
         policy.time_limit = self.span("time-limit");
         policy.start_within = self.span("start-within");
@@ -239,7 +262,16 @@ impl<'a> Words<'a> {
             Some(word) => State::ALL.into_iter().find(|state| state.as_str() == word).expect("a state"),
             None => State::Planned,
         };
-        put.terminal_reason = self.get("reason").map(Reason::new).transpose()?;
+        let reason = self.get("reason").map(Reason::new).transpose()?;
+        match self.get("owner").map(Owner::new).transpose()? {
+            Some(owner) => {
+                let expires_at = self.time("expires", now).expect("expires=+60s");
+                let granted_to = self.get("granted-to").map(Actor::new).transpose()?;
+                put.holder = Some(PutHolder { owner, granted_to, expires_at });
+                put.reason = reason;
+            }
+            None => put.terminal_reason = reason,
+        }
         put.result = self.document("result")?;
         put.created_at = self.time("created-at", now);
         put.finished_at = self.time("finished-at", now);
@@ -312,6 +344,14 @@ impl<'a> Words<'a> {
                     None => OperatorAction::Register { undo }.on(task),
                 }
             }
+            "label" => {
+                let (task, changes) = (self.task()?, self.labels()?);
+                let reason = self.get("reason").map(Reason::new).transpose()?;
+                match (self.plain.len() > 2).then(|| self.holder()).transpose()? {
+                    Some(by) => HolderAction::Label { changes }.on(task, by),
+                    None => OperatorAction::Label { changes, reason }.on(task),
+                }
+            }
             "adopt" => HolderAction::Adopt.on(self.task()?, self.holder()?),
             "settle" => HolderAction::Settle {
                 seq: self.seq(),
@@ -355,7 +395,14 @@ impl<'a> Words<'a> {
                 OperatorAction::MarkCompleted { reason, result: self.document("result")? }.on(task)
             }
             "mark-failed" => OperatorAction::MarkFailed { reason, compensation: self.undo()? }.on(task),
-            "mark-compensated" => OperatorAction::MarkCompensated { reason, waive: self.waivers()? }.on(task),
+            "mark-compensated" => {
+                let (waive, settled) = (self.waivers()?, self.receipts()?);
+                OperatorAction::MarkCompensated { reason, waive, settled }.on(task)
+            }
+            "settle-by-hand" => {
+                let receipt = Text::named("receipt", self.get("receipt").unwrap_or("done"))?;
+                OperatorAction::Settle { done: HandReceipt { seq: self.seq(), receipt }, reason }.on(task)
+            }
             "mark-quarantined" => OperatorAction::MarkQuarantined { reason }.on(task),
             "cancel" => OperatorAction::Cancel { reason }.on(task),
             "annotate" => {
@@ -372,13 +419,9 @@ impl<'a> Words<'a> {
                     Some(name) => (name.to_owned(), IdOrigin::Given),
                     None => (format!("{task}-again"), IdOrigin::Made),
                 };
-                OperatorAction::Retry {
-                    successor: TaskId::new(name)?,
-                    id_origin,
-                    reason,
-                    waive: self.waivers()?,
-                }
-                .on(task)
+                let (waive, settled) = (self.waivers()?, self.receipts()?);
+                let successor = TaskId::new(name)?;
+                OperatorAction::Retry { successor, id_origin, reason, waive, settled }.on(task)
             }
             other => panic!("there is no command {other}"),
         })

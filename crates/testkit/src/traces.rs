@@ -10,15 +10,16 @@ use proptest::prelude::*;
 use tenure::Error;
 use tenure::clock::ManualClock;
 use tenure::core::command::{
-    Action, Command, Create, Holder, HolderAction, IdOrigin, LeaseScope, OperatorAction, Put, PutUndo,
-    QuarantineCause, Take, UndoBy,
+    Action, Command, Create, Holder, HolderAction, IdOrigin, LeaseScope, OperatorAction, Put, PutHolder,
+    PutUndo, QuarantineCause, Take, UndoBy,
 };
 use tenure::core::compensation::Undo;
-use tenure::core::event::{Triage, Waiver};
+use tenure::core::event::{HandReceipt, LabelChanges, Triage, Waiver};
 use tenure::core::id::{
-    Actor, Document, Epoch, Kind, Owner, Progress, Queue, Reason, RequestId, SagaId, Seq, TaskId, Text,
+    Actor, Document, Epoch, Kind, LabelKey, LabelValue, Owner, Progress, Queue, Reason, RequestId, SagaId,
+    Seq, TaskId, Text,
 };
-use tenure::core::policy::{Jitter, OnLapse, Policy, Ttl, WhenSpent};
+use tenure::core::policy::{Jitter, OnFailure, OnLapse, Policy, Ttl, WhenSpent};
 use tenure::core::refusal::Code;
 use tenure::core::task::{State, Task};
 use tenure::core::time::Span;
@@ -343,6 +344,27 @@ impl TraceStep {
         owed.map(|one| Waiver { seq: one.seq, reason: self.words() }).collect()
     }
 
+    /// Some of what is owed as waived, the rest with receipts.
+    fn settled(&self, stored: Option<&Task>) -> (Vec<Waiver>, Vec<HandReceipt>) {
+        let mut waive = self.waivers(stored);
+        let rest = waive.split_off(waive.len() / (1 + usize::from(self.dice(3, 3))));
+        (waive, rest.iter().map(|waiver| self.receipt(waiver.seq)).collect())
+    }
+
+    fn receipt(&self, seq: Seq) -> HandReceipt {
+        HandReceipt { seq, receipt: Text::new(format!("hand {}", self.dice[4])).expect("a text") }
+    }
+
+    fn labels(&self) -> LabelChanges {
+        let key = |at: u8| LabelKey::new(format!("k{}", self.dice(usize::from(at), 4))).expect("a key");
+        let value = LabelValue::new(self.dice[4].to_string()).expect("a value");
+        let (set, unset) = (key(0), key(1));
+        LabelChanges {
+            unset: Some(unset).filter(|unset| *unset != set).into_iter().collect(),
+            set: [(set, value)].into(),
+        }
+    }
+
     fn policy(&self) -> Policy {
         let seconds = |at, every: u8| {
             (self.dice(at, every) == 0).then(|| Span::from_secs(u64::from(self.dice[at] / every) + 1))
@@ -350,8 +372,9 @@ impl TraceStep {
         Policy::default().with(|policy| {
             policy.lease_ttl = Ttl::new(Span::from_secs(20)).expect("a length");
             policy.max_attempts = u32::from(self.dice(0, 3)) + 1;
-            policy.on_lapse = [OnLapse::Recover, OnLapse::Recover, OnLapse::Hold, OnLapse::Quarantine]
-                [usize::from(self.dice(1, 4))];
+            policy.on_lapse = OnLapse::ALL[usize::from(self.dice(1, 8)) % 5 % 4];
+            policy.recover_after = seconds(2, 3).filter(|_| policy.on_lapse == OnLapse::Either);
+            policy.on_failure = [OnFailure::Fail, OnFailure::Quarantine][usize::from(self.dice(3, 3) / 2)];
             policy.when_spent =
                 [WhenSpent::Compensated, WhenSpent::Quarantined][usize::from(self.dice(2, 2))];
             policy.stall_after = seconds(3, 5);
@@ -386,6 +409,18 @@ impl TraceStep {
         }
         if self.dice(1, 3) == 0 {
             put.compensations.push(PutUndo { seq: None, undo: self.undo() });
+        }
+        if stored.is_none() && self.dice(2, 3) == 1 {
+            put.state = [State::Running, State::Dispatched][usize::from(self.dice(3, 2))];
+            let seconds = u64::from(self.dice(4, 60));
+            let at = clock.now();
+            let expires_at = if self.dice(5, 3) == 0 {
+                at - Span::from_secs(seconds)
+            } else {
+                at + Span::from_secs(seconds)
+            };
+            put.holder = Some(PutHolder { owner: self.owner(), granted_to: None, expires_at });
+            put.reason = Some(self.words()).filter(|_| self.dice(1, 5) != 0);
         }
         if self.dice(2, 3) == 0 {
             put.state = State::ALL[usize::from(self.dice(3, 8))];
@@ -445,7 +480,17 @@ impl TraceStep {
                     None => OperatorAction::Register { undo }.on(task),
                 }
             }
-            20 => HolderAction::Adopt.on(task, by),
+            20 if self.dice(3, 3) == 0 => HolderAction::Adopt.on(task, by),
+            20 => {
+                let changes = self.labels();
+                match self.dice(3, 3) {
+                    1 => HolderAction::Label { changes }.on(task, by),
+                    _ => OperatorAction::Label { changes, reason: Some(reason) }.on(task),
+                }
+            }
+            21 if self.dice(3, 2) == 0 => {
+                OperatorAction::Settle { done: self.receipt(self.seq()), reason }.on(task)
+            }
             21..=23 => HolderAction::Settle { seq: self.seq(), receipt: Text::new("done").expect("a text") }
                 .on(task, by),
             24 => HolderAction::Try { seq: self.seq(), error: Text::new("no").expect("a text") }.on(task, by),
@@ -460,7 +505,10 @@ impl TraceStep {
             31 => match self.dice(3, 4) {
                 0 => OperatorAction::MarkCompleted { reason, result: checkpoint }.on(task),
                 1 => OperatorAction::MarkFailed { reason, compensation }.on(task),
-                2 => OperatorAction::MarkCompensated { reason, waive: self.waivers(stored) }.on(task),
+                2 => {
+                    let (waive, settled) = self.settled(stored);
+                    OperatorAction::MarkCompensated { reason, waive, settled }.on(task)
+                }
                 _ => OperatorAction::MarkQuarantined { reason }.on(task),
             },
             32 => OperatorAction::Cancel { reason }.on(task),
@@ -472,13 +520,8 @@ impl TraceStep {
             }
             _ => {
                 let successor = TaskId::new(format!("t{}", self.dice(3, TASKS + 2))).expect("a name");
-                OperatorAction::Retry {
-                    successor,
-                    id_origin: IdOrigin::Given,
-                    reason,
-                    waive: self.waivers(stored),
-                }
-                .on(task)
+                let ((waive, settled), id_origin) = (self.settled(stored), IdOrigin::Given);
+                OperatorAction::Retry { successor, id_origin, reason, waive, settled }.on(task)
             }
         }
     }

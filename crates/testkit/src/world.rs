@@ -425,6 +425,19 @@ fn check_task(words: &[String], task: &Task, now: Time) -> Result<(), String> {
         "key" => same(word(2), &text(compensation()?.key.as_ref().map(ToString::to_string))),
         "tries" => same(word(2), &compensation()?.tries.to_string()),
         "receipt" => same(word(2), &text(compensation()?.receipt.as_ref().map(ToString::to_string))),
+        "settled-by" => same(word(2), &text(compensation()?.settled_by.as_ref().map(ToString::to_string))),
+        "granted-to" => same(word(1), &text(task.lease().map(|lease| lease.granted_to.to_string()))),
+        "labels" => {
+            let labels = task.labels.iter().map(|(key, value)| format!("{key}:{value}"));
+            let labels = labels.collect::<Vec<_>>().join(" ");
+            same(&words[1..].join(" "), if labels.is_empty() { "none" } else { &labels })
+        }
+        "last-lease" => {
+            let last = task.last_lease.as_ref();
+            same(&words[1..].join(" "), &text(last.map(|last| format!("{} {}", last.owner, last.epoch))))
+        }
+        "last-since" => same_time(moved(now, word(1)), task.last_lease.as_ref().map(|last| last.since)),
+        "last-until" => same_time(moved(now, word(1)), task.last_lease.as_ref().map(|last| last.until)),
         "reason" => same(
             &words[1..].join(" "),
             &text(ending.and_then(|ending| ending.reason.as_ref()).map(ToString::to_string)),

@@ -154,3 +154,14 @@ quarantine t1 other epoch=2 → refused wrong_owner by rec, unchanged
 quarantine t1 rec epoch=1 → refused stale_epoch by rec, unchanged
 -- row: quarantine/undo
 quarantine t1 rec epoch=2 parking=undo_unhandled → state quarantined, cause undo_unhandled
+
+# Under on_failure quarantine, a holder's fail parks the task and needs no compensation
+create t1 on-failure=quarantine; acquire t1 a; register t1 rm:x a epoch=1
+-- row: fail/parks
+fail t1 a epoch=1 reason=no_idea → state quarantined, cause failed, reason no_idea, owed 1, status 1 owed
+create t2 on-failure=quarantine; acquire t2 a
+fail t2 a epoch=1 undo=close:y → state quarantined, owed 1
+
+# An operator who marks such a task failed means failed
+create t1 on-failure=quarantine
+mark-failed t1 undo=none:nothing → state failed, cause by_operator

@@ -172,7 +172,14 @@ pub fn told(what: &EventData) -> String {
         | EventData::CancelAsked { reason } => reason.to_string(),
         EventData::Lapsed { lease } => format!("the lease of {} at epoch {}", lease.owner, lease.epoch),
         EventData::Adopted { seqs } => seqs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-        EventData::Settled { seq, receipt, .. } => format!("{seq}: {receipt}"),
+        EventData::Settled { seq, receipt, by_hand: None, .. } => format!("{seq}: {receipt}"),
+        EventData::Settled { seq, receipt, by_hand: Some(_), .. } => format!("{seq}, by hand: {receipt}"),
+        EventData::Labelled { changes, reason } => {
+            let set = changes.set.iter().map(|(key, value)| format!("{key}={value}"));
+            let unset = changes.unset.iter().map(|key| format!("without {key}"));
+            let changes = set.chain(unset).collect::<Vec<_>>().join(", ");
+            reason.as_ref().map_or(changes.clone(), |reason| format!("{changes}: {reason}"))
+        }
         EventData::Tried { seq, error, .. } => format!("{seq}: {error}"),
         EventData::Waived(waiver) => format!("{}: {}", waiver.seq, waiver.reason),
         EventData::Ended(ended) => {
@@ -185,9 +192,11 @@ pub fn told(what: &EventData) -> String {
         EventData::Annotated { note, terminal_reason, .. } => {
             note.as_ref().or(terminal_reason.as_ref()).map(ToString::to_string).unwrap_or_default()
         }
-        EventData::Retried { successor, reason, waived } => {
+        EventData::Retried { successor, reason, waived, settled } => {
             let waived = waived.iter().map(|waiver| format!("; waived {}: {}", waiver.seq, waiver.reason));
-            format!("as {successor}: {reason}{}", waived.collect::<String>())
+            let settled =
+                settled.iter().map(|done| format!("; undone by hand {}: {}", done.seq, done.receipt));
+            format!("as {successor}: {reason}{}", waived.chain(settled).collect::<String>())
         }
         _ => String::new(),
     }

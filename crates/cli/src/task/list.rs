@@ -39,6 +39,9 @@ pub(crate) struct List {
     /// Show only tasks held by or reserved for this owner
     #[arg(long, add = ArgValueCompleter::new(complete::owners))]
     owner: Option<String>,
+    /// Show only tasks whose newest ended attempt was this owner's
+    #[arg(long, value_name = "OWNER")]
+    last_owner: Option<String>,
     /// Show only the task with this saga id
     #[arg(long = "saga", value_name = "SAGA_ID")]
     saga_id: Option<String>,
@@ -91,6 +94,7 @@ impl List {
         filter.cause = self.cause;
         filter.queue = self.queue.map(Queue::new).transpose()?;
         filter.owner = self.owner.map(Owner::new).transpose()?;
+        filter.last_owner = self.last_owner.map(|name| Owner::named("last_owner", name)).transpose()?;
         filter.saga_id = self.saga_id.map(SagaId::new).transpose()?;
         filter.labels = labels?;
         filter.stale = self.stale;

@@ -1,11 +1,14 @@
 //! What is known of each action of a holder and of an operator: its verb, its document, the compensation that it names, and its
 //! limits.
 
+use std::collections::BTreeSet;
+
 use super::{Action, Holder, HolderAction, OperatorAction, check_count};
 use crate::compensation::COMPENSATIONS_MAX;
-use crate::event::{Triage, Waiver};
+use crate::event::{HandReceipt, LabelChanges, Triage, Waiver};
 use crate::id::{Document, Seq, TaskId};
 use crate::refusal::Refusal;
+use crate::task::LABELS_MAX;
 use crate::time::Span;
 use crate::verb::Verb;
 
@@ -31,6 +34,7 @@ impl HolderAction {
             HolderAction::Adopt => Verb::Adopt,
             HolderAction::Settle { .. } => Verb::Settle,
             HolderAction::Try { .. } => Verb::Try,
+            HolderAction::Label { .. } => Verb::Label,
             HolderAction::Complete { .. } => Verb::Complete,
             HolderAction::Fail { .. } => Verb::Fail,
             HolderAction::RollBack { .. } => Verb::RollBack,
@@ -49,6 +53,7 @@ impl HolderAction {
             | HolderAction::Adopt
             | HolderAction::Settle { .. }
             | HolderAction::Try { .. }
+            | HolderAction::Label { .. }
             | HolderAction::Fail { .. }
             | HolderAction::RollBack { .. }
             | HolderAction::Quarantine { .. } => None,
@@ -63,6 +68,7 @@ impl HolderAction {
             | HolderAction::Release { .. }
             | HolderAction::Register { .. }
             | HolderAction::Adopt
+            | HolderAction::Label { .. }
             | HolderAction::Complete { .. }
             | HolderAction::Fail { .. }
             | HolderAction::RollBack { .. }
@@ -76,10 +82,23 @@ impl HolderAction {
         {
             return Err(Refusal::invalid("delay", "up to 3650 days"));
         }
-        if let HolderAction::Progress { progress: None, checkpoint: None } = self {
-            return Err(Refusal::invalid("progress", "give progress, a checkpoint, or both"));
+        match self {
+            HolderAction::Progress { progress: None, checkpoint: None } => {
+                Err(Refusal::invalid("progress", "give progress, a checkpoint, or both"))
+            }
+            HolderAction::Label { changes } => check_labels(changes),
+            HolderAction::Heartbeat { .. }
+            | HolderAction::Progress { .. }
+            | HolderAction::Release { .. }
+            | HolderAction::Register { .. }
+            | HolderAction::Adopt
+            | HolderAction::Settle { .. }
+            | HolderAction::Try { .. }
+            | HolderAction::Complete { .. }
+            | HolderAction::Fail { .. }
+            | HolderAction::RollBack { .. }
+            | HolderAction::Quarantine { .. } => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -93,6 +112,8 @@ impl OperatorAction {
         match self {
             OperatorAction::Register { .. } => Verb::RegisterBeforeLease,
             OperatorAction::Waive { .. } => Verb::Waive,
+            OperatorAction::Settle { .. } => Verb::SettleByHand,
+            OperatorAction::Label { .. } => Verb::LabelByOperator,
             OperatorAction::MarkCompleted { .. } => Verb::MarkCompleted,
             OperatorAction::MarkFailed { .. } => Verb::MarkFailed,
             OperatorAction::MarkCompensated { .. } => Verb::MarkCompensated,
@@ -108,6 +129,8 @@ impl OperatorAction {
             OperatorAction::MarkCompleted { result, .. } => named("result", result),
             OperatorAction::Register { .. }
             | OperatorAction::Waive { .. }
+            | OperatorAction::Settle { .. }
+            | OperatorAction::Label { .. }
             | OperatorAction::MarkFailed { .. }
             | OperatorAction::MarkCompensated { .. }
             | OperatorAction::MarkQuarantined { .. }
@@ -120,7 +143,9 @@ impl OperatorAction {
     pub(super) fn seq(&self) -> Option<Seq> {
         match self {
             OperatorAction::Waive { waiver } => Some(waiver.seq),
+            OperatorAction::Settle { done, .. } => Some(done.seq),
             OperatorAction::Register { .. }
+            | OperatorAction::Label { .. }
             | OperatorAction::MarkCompleted { .. }
             | OperatorAction::MarkFailed { .. }
             | OperatorAction::MarkCompensated { .. }
@@ -142,11 +167,12 @@ impl OperatorAction {
             OperatorAction::Retry { successor, .. } if task == successor => {
                 Err(Refusal::invalid("id", "the new task needs another id"))
             }
-            OperatorAction::MarkCompensated { waive, .. } | OperatorAction::Retry { waive, .. } => {
-                check_waivers(waive)
-            }
+            OperatorAction::MarkCompensated { waive, settled, .. }
+            | OperatorAction::Retry { waive, settled, .. } => check_settled(waive, settled),
+            OperatorAction::Label { changes, .. } => check_labels(changes),
             OperatorAction::Register { .. }
             | OperatorAction::Waive { .. }
+            | OperatorAction::Settle { .. }
             | OperatorAction::MarkCompleted { .. }
             | OperatorAction::MarkFailed { .. }
             | OperatorAction::MarkQuarantined { .. }
@@ -156,9 +182,32 @@ impl OperatorAction {
     }
 }
 
-fn check_waivers(waive: &[Waiver]) -> Result<(), Refusal> {
+/// Each compensation that is settled with another command is named once, as waived or with a receipt.
+fn check_settled(waive: &[Waiver], settled: &[HandReceipt]) -> Result<(), Refusal> {
     check_count("waive", waive.len(), COMPENSATIONS_MAX)?;
-    let twice =
-        waive.iter().enumerate().any(|(at, one)| waive[..at].iter().any(|other| other.seq == one.seq));
-    if twice { Err(Refusal::invalid("waive", "give each compensation only once")) } else { Ok(()) }
+    check_count("receipts", settled.len(), COMPENSATIONS_MAX)?;
+    let mut named = BTreeSet::new();
+    if !waive.iter().all(|one| named.insert(one.seq)) {
+        return Err(Refusal::invalid("waive", "give each compensation only once"));
+    }
+    if !settled.iter().all(|one| named.insert(one.seq)) {
+        return Err(Refusal::invalid(
+            "receipts",
+            "give each compensation only once, waived or with a receipt",
+        ));
+    }
+    Ok(())
+}
+
+fn check_labels(changes: &LabelChanges) -> Result<(), Refusal> {
+    let LabelChanges { set, unset } = changes;
+    if set.is_empty() && unset.is_empty() {
+        return Err(Refusal::invalid("set", "give labels to set or to unset"));
+    }
+    check_count("set", set.len(), LABELS_MAX)?;
+    check_count("unset", unset.len(), LABELS_MAX)?;
+    match unset.iter().find(|key| set.contains_key(*key)) {
+        Some(key) => Err(Refusal::invalid("unset", format_args!("`{key}` is also in set; give it once"))),
+        None => Ok(()),
+    }
 }

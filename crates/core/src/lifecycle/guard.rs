@@ -9,11 +9,11 @@ mod undone;
 use crate::case::{Case, Names};
 use crate::command::{Action, HolderAction, LeaseScope, OperatorAction, QuarantineCause, Take};
 use crate::compensation::{COMPENSATIONS_MAX, Status};
-use crate::event::{Triage, Waiver};
+use crate::event::{HandReceipt, LabelChanges, Triage, Waiver};
 use crate::id::Seq;
-use crate::policy::OnLapse;
+use crate::policy::{OnFailure, OnLapse};
 use crate::refusal::Code;
-use crate::task::{CancelTold, Lease, Overrun, Phase, Task, Undoing};
+use crate::task::{CancelTold, LABELS_MAX, Lease, Overrun, Phase, Task, Undoing};
 use crate::time::Time;
 
 pub(crate) use put::*;
@@ -198,8 +198,23 @@ fn lock_delay_is_over(case: &Case) -> bool {
     })
 }
 
-fn reclaimable(case: &Case) -> bool {
+/// Lapsed, with its lock delay over: other owners may take it over, but recovery may not.
+pub(crate) fn lapsed_within_recover_after(case: &Case) -> bool {
+    takeable(case) && !recover_after_is_over(case)
+}
+
+fn recover_after_is_over(case: &Case) -> bool {
+    task_is(case, |task| task.lease().is_some_and(|lease| case.now >= task.recoverable_at(lease)))
+}
+
+/// An owner may take the task over, as far as the time is concerned.
+fn takeable(case: &Case) -> bool {
     lease_has_lapsed(case) && lock_delay_is_over(case)
+}
+
+/// Recovery may take the task over, as far as the time is concerned.
+fn reclaimable(case: &Case) -> bool {
+    takeable(case) && recover_after_is_over(case)
 }
 
 pub(crate) fn reclaimable_lease_held_back(case: &Case) -> bool {
@@ -224,21 +239,21 @@ pub(crate) fn reclaimable_lease(case: &Case) -> bool {
 
 /// With cancel asked a lapse is always recovered, whatever the policy says.
 fn recovers(case: &Case) -> bool {
-    cancel_asked(case) || on_lapse(case, OnLapse::Recover)
+    cancel_asked(case) || on_lapse(case, OnLapse::Recover) || on_lapse(case, OnLapse::Either)
 }
 
 pub(crate) fn takeover_is_allowed(case: &Case) -> bool {
-    let hold = on_lapse(case, OnLapse::Hold);
+    let inherits = on_lapse(case, OnLapse::Hold) || on_lapse(case, OnLapse::Either);
     let clear = on_lapse(case, OnLapse::Recover) && !owes(case);
-    reclaimable(case) && !cancel_asked(case) && (hold || clear)
+    takeable(case) && !cancel_asked(case) && (inherits || clear)
 }
 
 pub(crate) fn takeover_owes_undo(case: &Case) -> bool {
-    reclaimable(case) && !cancel_asked(case) && on_lapse(case, OnLapse::Recover) && owes(case)
+    takeable(case) && !cancel_asked(case) && on_lapse(case, OnLapse::Recover) && owes(case)
 }
 
 pub(crate) fn takeover_is_not_for_workers(case: &Case) -> bool {
-    reclaimable(case) && (cancel_asked(case) || on_lapse(case, OnLapse::Quarantine))
+    takeable(case) && (cancel_asked(case) || on_lapse(case, OnLapse::Quarantine))
 }
 
 // ---- recovery ------------------------------------------------------------------------------------------------
@@ -377,11 +392,20 @@ pub(crate) fn holds_without_room(case: &Case) -> bool {
 }
 
 pub(crate) fn holds_and_fails_without_a_record(case: &Case) -> bool {
-    holds(case) && fails_without_a_record(case)
+    holds(case) && !failing_parks(case) && fails_without_a_record(case)
 }
 
 pub(crate) fn holds_and_fails_with_a_record(case: &Case) -> bool {
-    holds(case) && fails_with_a_record(case)
+    holds(case) && !failing_parks(case) && fails_with_a_record(case)
+}
+
+/// A parked task needs no record: it can still be undone.
+pub(crate) fn holds_and_failing_parks(case: &Case) -> bool {
+    holds(case) && failing_parks(case) && !has_no_room(case)
+}
+
+fn failing_parks(case: &Case) -> bool {
+    task_is(case, |task| task.policy.on_failure == OnFailure::Quarantine)
 }
 
 pub(crate) fn has_room(case: &Case) -> bool {
@@ -436,30 +460,46 @@ pub(crate) fn seq_is_owed_among_others(case: &Case) -> bool {
     seq_is_owed(case) && owed_count(case) > 1
 }
 
-/// A holder settles under its lease; a person waives without one.
+/// A holder settles under its lease. A person waives without one, and settles what nobody is undoing.
 fn may_name_seq(case: &Case) -> bool {
-    holds(case) || matches!(case.by_operator(), Some(OperatorAction::Waive { .. }))
+    match case.by_operator() {
+        Some(OperatorAction::Settle { .. }) => !is_being_undone(case),
+        Some(OperatorAction::Waive { .. }) => true,
+        Some(_) => false,
+        None => holds(case),
+    }
+}
+
+fn is_being_undone(case: &Case) -> bool {
+    lease_is_active(case) && task_is(case, |task| matches!(task.phase, Phase::Compensating { .. }))
 }
 
 fn owed_count(case: &Case) -> usize {
     case.task.map_or(0, |task| task.owed().count())
 }
 
-// ---- waivers that come with another command ------------------------------------------------------------------
+// ---- waivers and receipts that come with another command -----------------------------------------------------
 
-fn waivers<'a>(case: &Case<'a>) -> &'a [Waiver] {
-    let Some(OperatorAction::MarkCompensated { waive, .. } | OperatorAction::Retry { waive, .. }) =
-        case.by_operator()
+fn settled_with_it<'a>(case: &Case<'a>) -> (&'a [Waiver], &'a [HandReceipt]) {
+    let Some(
+        OperatorAction::MarkCompensated { waive, settled, .. } | OperatorAction::Retry { waive, settled, .. },
+    ) = case.by_operator()
     else {
-        return &[];
+        return (&[], &[]);
     };
-    waive
+    (waive, settled)
 }
 
-/// The first fault of a list of waivers.
+/// The numbers that the command waives or has receipts for.
+fn named_seqs<'a>(case: &Case<'a>) -> impl Iterator<Item = Seq> + 'a {
+    let (waive, settled) = settled_with_it(case);
+    waive.iter().map(|one| one.seq).chain(settled.iter().map(|one| one.seq))
+}
+
+/// The first fault of the numbers that a command names.
 fn waiver_fault(case: &Case) -> Option<Code> {
     let task = case.task?;
-    waivers(case).iter().find_map(|waiver| fault_of(task, waiver.seq))
+    named_seqs(case).find_map(|seq| fault_of(task, seq))
 }
 
 pub(crate) fn a_waiver_names_an_unknown_seq(case: &Case) -> bool {
@@ -475,8 +515,7 @@ pub(crate) fn a_waiver_names_a_settled_seq(case: &Case) -> bool {
 }
 
 fn leaves_something_owed(case: &Case) -> bool {
-    let waived = |seq| waivers(case).iter().any(|waiver| waiver.seq == seq);
-    task_is(case, |task| task.owed().any(|one| !waived(one.seq)))
+    task_is(case, |task| task.owed().any(|one| named_seqs(case).all(|seq| seq != one.seq)))
 }
 
 pub(crate) fn waivers_fit_and_something_stays_owed(case: &Case) -> bool {
@@ -513,6 +552,35 @@ pub(crate) fn retry_takes_a_taken_name(case: &Case) -> bool {
 
 pub(crate) fn retry_is_clear(case: &Case) -> bool {
     is_first_retry(case) && waiver_fault(case).is_none() && name_is_free(case)
+}
+
+// ---- labels --------------------------------------------------------------------------------------------------
+
+/// The labels that a command sets and removes.
+pub(crate) fn label_changes<'a>(case: &Case<'a>) -> Option<&'a LabelChanges> {
+    match (case.by_holder(), case.by_operator()) {
+        (Some(HolderAction::Label { changes }), _) | (_, Some(OperatorAction::Label { changes, .. })) => {
+            Some(changes)
+        }
+        (_, _) => None,
+    }
+}
+
+pub(crate) fn labels_fit(case: &Case) -> bool {
+    let Some(changes) = label_changes(case) else { return false };
+    task_is(case, |task| changes.applied_to(&task.labels).len() <= LABELS_MAX)
+}
+
+pub(crate) fn labels_do_not_fit(case: &Case) -> bool {
+    !labels_fit(case)
+}
+
+pub(crate) fn holds_active_and_labels_fit(case: &Case) -> bool {
+    holds_active(case) && labels_fit(case)
+}
+
+pub(crate) fn holds_active_and_labels_do_not_fit(case: &Case) -> bool {
+    holds_active(case) && !labels_fit(case)
 }
 
 // ---- a note --------------------------------------------------------------------------------------------------

@@ -6,11 +6,11 @@
 use crate::case::Case;
 use crate::command::{Action, Create, HolderAction, OperatorAction, Put, Take, UndoBy};
 use crate::compensation::{Compensation, Registered, Undo};
-use crate::event::{Counting, Created, Ended, EventData, Grant, LeaseEnd, Triage};
-use crate::id::{Epoch, Owner, Reason, SagaId, Seq};
+use crate::event::{Counting, Created, Ended, EventData, Grant, HandReceipt, LeaseEnd, Triage};
+use crate::id::{Actor, Epoch, Owner, Reason, SagaId, Seq};
 use crate::lifecycle::guard;
-use crate::policy::Ttl;
-use crate::task::{Cause, Overrun, Phase, Task, Terminal, Unwinding};
+use crate::policy::{OnFailure, Ttl};
+use crate::task::{Cause, Overrun, Phase, State, Task, Terminal, Unwinding};
 use crate::time::{Span, Time};
 
 pub(crate) type Steps = Option<Vec<EventData>>;
@@ -64,6 +64,31 @@ pub(crate) fn put_new(case: &Case) -> Steps {
     Some([created].into_iter().chain(ended).collect())
 }
 
+/// A record that is worked on elsewhere begins with its first lease or its reservation. What it carries is owed under that lease:
+/// its holder did it.
+pub(crate) fn put_in_flight(case: &Case) -> Steps {
+    let Action::Put(put) = &case.command.action else { return None };
+    let holder = put.holder.as_ref()?;
+    let undos = || put.compensations.iter().map(|one| one.undo.clone());
+    let created_at = put.created_at.unwrap_or(case.now);
+    if put.state == State::Dispatched {
+        let undos: Vec<_> = undos().collect();
+        let reserved = EventData::Dispatched { owner: holder.owner.clone(), expires_at: holder.expires_at };
+        return Some(vec![created(&put.record, undos.iter(), created_at), reserved]);
+    }
+    let grant = Grant {
+        owner: holder.owner.clone(),
+        epoch: Epoch::ZERO.next(case.floor),
+        ttl: put.record.policy.lease_ttl,
+        expires_at: holder.expires_at,
+        granted_to: Some(holder.granted_to.clone().unwrap_or_else(|| Actor::from(&holder.owner))),
+        lapsed: None,
+    };
+    let mut steps = vec![created(&put.record, [].into_iter(), created_at), EventData::Acquired(grant)];
+    steps.extend(undos().enumerate().map(|(at, undo)| EventData::Registered { seq: seq_at(at), undo }));
+    Some(steps)
+}
+
 fn put_end<'a>(
     put: &Put,
     state: Terminal,
@@ -77,6 +102,7 @@ fn put_end<'a>(
         result: put.result.clone(),
         compensations: remaining.cloned().collect(),
         waived: Vec::new(),
+        settled: Vec::new(),
         finished_at: put.finished_at.unwrap_or(now),
         lease: None,
     }))
@@ -145,6 +171,7 @@ fn grant(case: &Case, task: &Task, owner: &Owner, ttl: Ttl, expires_at: Time) ->
         epoch: task.epoch.next(case.floor),
         ttl,
         expires_at,
+        granted_to: None,
         lapsed: task.lease().map(|lease| LeaseEnd::of_lapse(task, lease)),
     }
 }
@@ -217,7 +244,26 @@ pub(crate) fn adopt(case: &Case) -> Steps {
 pub(crate) fn settle(case: &Case) -> Steps {
     let Some(HolderAction::Settle { seq, receipt }) = case.by_holder() else { return None };
     let epoch = case.task?.lease()?.epoch;
-    Some(vec![EventData::Settled { seq: *seq, epoch, receipt: receipt.clone() }])
+    Some(vec![EventData::Settled { seq: *seq, epoch, receipt: receipt.clone(), by_hand: None }])
+}
+
+pub(crate) fn settle_by_hand(case: &Case) -> Steps {
+    let Some(OperatorAction::Settle { done, reason }) = case.by_operator() else { return None };
+    let HandReceipt { seq, receipt } = done.clone();
+    Some(vec![EventData::Settled { seq, epoch: case.task?.epoch, receipt, by_hand: Some(reason.clone()) }])
+}
+
+/// What is as it was asked for already leaves no event.
+pub(crate) fn label(case: &Case) -> Steps {
+    let (changes, labels) = (guard::label_changes(case)?, &case.task?.labels);
+    if changes.applied_to(labels) == *labels {
+        return nothing(case);
+    }
+    let reason = match case.by_operator() {
+        Some(OperatorAction::Label { reason, .. }) => reason.clone(),
+        Some(_) | None => None,
+    };
+    Some(vec![EventData::Labelled { changes: changes.clone(), reason }])
 }
 
 pub(crate) fn record_try(case: &Case) -> Steps {
@@ -256,6 +302,7 @@ fn ended(case: &Case, state: Terminal, cause: Cause, reason: Option<&Reason>) ->
         result: None,
         compensations: Vec::new(),
         waived: Vec::new(),
+        settled: Vec::new(),
         finished_at: case.now,
         lease: end_of_lease(case),
     }
@@ -273,7 +320,11 @@ pub(crate) fn complete(case: &Case) -> Steps {
 
 pub(crate) fn fail(case: &Case) -> Steps {
     let Some(HolderAction::Fail { reason, compensation }) = case.by_holder() else { return None };
-    let failed = ended(case, Terminal::Failed, Cause::Failed, Some(reason));
+    let state = match case.task?.policy.on_failure {
+        OnFailure::Fail => Terminal::Failed,
+        OnFailure::Quarantine => Terminal::Quarantined,
+    };
+    let failed = ended(case, state, Cause::Failed, Some(reason));
     end(Ended { compensations: compensation.iter().cloned().collect(), ..failed })
 }
 
@@ -295,9 +346,11 @@ pub(crate) fn mark_failed(case: &Case) -> Steps {
 }
 
 pub(crate) fn mark_compensated(case: &Case) -> Steps {
-    let Some(OperatorAction::MarkCompensated { reason, waive }) = case.by_operator() else { return None };
+    let Some(OperatorAction::MarkCompensated { reason, waive, settled }) = case.by_operator() else {
+        return None;
+    };
     let compensated = ended(case, Terminal::Compensated, Cause::ByOperator, Some(reason));
-    end(Ended { waived: waive.clone(), ..compensated })
+    end(Ended { waived: waive.clone(), settled: settled.clone(), ..compensated })
 }
 
 pub(crate) fn mark_quarantined(case: &Case) -> Steps {
@@ -352,20 +405,23 @@ pub(crate) fn annotate(case: &Case) -> Steps {
 }
 
 pub(crate) fn retry(case: &Case) -> Steps {
-    let Some(OperatorAction::Retry { successor, reason, waive, .. }) = case.by_operator() else {
+    let Some(OperatorAction::Retry { successor, reason, waive, settled, .. }) = case.by_operator() else {
         return None;
     };
-    let (successor, reason, waived) = (successor.clone(), reason.clone(), waive.clone());
-    Some(vec![EventData::Retried { successor, reason, waived }])
+    let (successor, reason) = (successor.clone(), reason.clone());
+    let (waived, settled) = (waive.clone(), settled.clone());
+    Some(vec![EventData::Retried { successor, reason, waived, settled }])
 }
 
 /// The new task of a retry: as the old one was created, with what it still owes.
 pub(crate) fn successor(case: &Case) -> Option<EventData> {
-    let Some(OperatorAction::Retry { successor, waive, .. }) = case.by_operator() else { return None };
+    let Some(OperatorAction::Retry { successor, waive, settled, .. }) = case.by_operator() else {
+        return None;
+    };
     let old = case.task?;
-    let waived = |seq| waive.iter().any(|waiver| waiver.seq == seq);
+    let named = |seq| waive.iter().any(|one| one.seq == seq) || settled.iter().any(|one| one.seq == seq);
     let copied = old.compensations.iter().filter_map(|one| {
-        let still_owed = one.is_owed() && !waived(one.seq);
+        let still_owed = one.is_owed() && !named(one.seq);
         (still_owed || one.registered == Registered::BeforeLease).then_some((one, still_owed))
     });
     let compensations = copied.enumerate().map(|(at, (one, still_owed))| {

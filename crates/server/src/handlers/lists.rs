@@ -48,6 +48,9 @@ async fn list(asked: &Asked, filter: Filter) -> Answered {
     Ok(json(StatusCode::OK, &task_page(&page, now)))
 }
 
+/// Asked for as a state: every state but the terminal ones.
+const OPEN: &str = "open";
+
 pub(crate) async fn filter(asked: &Asked) -> Result<Filter, Problem> {
     let query = &asked.query;
     let labels = query.all("label").iter().map(|label| {
@@ -55,16 +58,18 @@ pub(crate) async fn filter(asked: &Asked) -> Result<Filter, Problem> {
             label.split_once('=').ok_or_else(|| Refusal::invalid("label", "must be key=value"))?;
         Ok((LabelKey::new(key)?, LabelValue::new(value)?))
     });
-    let states = query.all("state").iter().map(|word| parse_word("state", word));
+    let (open, states): (Vec<_>, Vec<_>) = query.all("state").iter().partition(|word| *word == OPEN);
+    let states = states.into_iter().map(|word| parse_word("state", word));
     let mut filter = Filter::default();
     filter.states = states.collect::<Result<_, _>>()?;
     filter.cause = query.one("cause")?.map(|word| parse_word("cause", word)).transpose()?;
     filter.queue = query.one("queue")?.map(Queue::new).transpose()?;
     filter.owner = query.one("owner")?.map(Owner::new).transpose()?;
+    filter.last_owner = query.one("last_owner")?.map(|name| Owner::named("last_owner", name)).transpose()?;
     filter.saga_id = query.one("saga_id")?.map(SagaId::new).transpose()?;
     filter.labels = labels.collect::<Result<_, Refusal>>()?;
     filter.stale = query.flag("stale")?;
-    filter.open = query.flag("open")?;
+    filter.open = query.flag("open")? || !open.is_empty();
     filter.ended_badly = query.flag("ended_badly")?;
     filter.unattended = query.flag("unattended")?;
     if let Some(text) = query.one("since")? {

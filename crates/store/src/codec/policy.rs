@@ -1,7 +1,7 @@
 //! A policy as it is stored.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use tenure_core::policy::{Backoff, OnLapse, Policy, Ttl, WhenSpent};
+use tenure_core::policy::{Backoff, OnFailure, OnLapse, Policy, Ttl, WhenSpent};
 use tenure_core::time::Span;
 
 use crate::stored_json::{self as stored, StoredJson, present};
@@ -18,6 +18,10 @@ struct PolicyMirror {
     when_spent: WhenSpent,
     #[serde(with = "stored")]
     on_lapse: OnLapse,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    recover_after: Option<Span>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    on_failure: Option<OnFailure>,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     stall_after: Option<Span>,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
@@ -38,6 +42,8 @@ impl From<&Policy> for PolicyMirror {
             backoff: policy.backoff,
             when_spent: policy.when_spent,
             on_lapse: policy.on_lapse,
+            recover_after: policy.recover_after,
+            on_failure: Some(policy.on_failure).filter(|on_failure| *on_failure != OnFailure::default()),
             stall_after: policy.stall_after,
             time_limit: policy.time_limit,
             start_within: policy.start_within,
@@ -55,6 +61,8 @@ impl From<PolicyMirror> for Policy {
             policy.backoff = stored.backoff;
             policy.when_spent = stored.when_spent;
             policy.on_lapse = stored.on_lapse;
+            policy.recover_after = stored.recover_after;
+            policy.on_failure = stored.on_failure.unwrap_or_default();
             policy.stall_after = stored.stall_after;
             policy.time_limit = stored.time_limit;
             policy.start_within = stored.start_within;

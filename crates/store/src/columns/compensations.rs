@@ -2,7 +2,7 @@
 
 use tenure_api::wire::Word;
 use tenure_core::compensation::{Compensation, Undo};
-use tenure_core::id::{Epoch, Kind, Reason, Seq, Text as TextValue, UndoKey};
+use tenure_core::id::{Actor, Epoch, Kind, Reason, Seq, Text as TextValue, UndoKey};
 
 use super::column::ChangedBy::{Command, Nothing};
 use super::column::ColumnType::{Number, Text};
@@ -29,6 +29,7 @@ impl<'a> TableRow<'a> for CompensationRow<'a> {
         Column::new("receipt", Text, Command, |one| one.receipt.as_ref().into()),
         Column::new("last_error", Text, Command, |one| one.last_error.as_ref().into()),
         Column::new("waiver", Text, Command, |one| one.waiver.as_ref().into()),
+        Column::new("settled_by", Text, Command, |one| one.settled_by.as_ref().into()),
     ];
 }
 
@@ -48,6 +49,7 @@ pub fn read_compensation<R: Row>(row: &R, first: usize) -> Result<Compensation, 
         key: row.optional(at!(CompensationRow, "key"), UndoKey::new)?,
         tries: row.small(at!(CompensationRow, "tries"))?,
         receipt: row.optional(at!(CompensationRow, "receipt"), TextValue::new)?,
+        settled_by: row.optional(at!(CompensationRow, "settled_by"), Actor::new)?,
         last_error: row.optional(at!(CompensationRow, "last_error"), TextValue::new)?,
         waiver: row.optional(at!(CompensationRow, "waiver"), Reason::new)?,
     })

@@ -19,7 +19,7 @@ use crate::stored::ColumnValue;
 #[derive(Clone, Copy)]
 pub struct DueRow<'a> {
     pub namespace: &'a Namespace,
-    /// Only reservations are looked for by their queue.
+    /// The queue of what somebody holds: a put can't change that. Reservations are looked for by it.
     pub queue: Option<&'a Queue>,
     pub due: &'a Due,
 }
@@ -49,13 +49,14 @@ impl<'a> TableRow<'a> for DueRow<'a> {
         Column::new("held_back", Truth, Nothing, |row| row.due.held_back.into()),
         Column::new("cancel_grace", Number, Nothing, |row| row.lease(|lease| lease.cancel_grace)),
         Column::new("cancel_told", Number, Heartbeat, |row| row.cancel_told(|told| told.times)),
+        Column::new("recover_after", Number, Nothing, |row| row.lease(|lease| lease.recover_after)),
         Column::new("cancel_told_at", Number, Heartbeat, |row| row.cancel_told(|told| told.since)),
     ];
 }
 
 impl<'a> DueRow<'a> {
     pub fn of(task: &'a Task, due: &'a Due) -> DueRow<'a> {
-        let queue = Some(&task.queue).filter(|_| due.wait == Wait::Reservation);
+        let queue = Some(&task.queue).filter(|_| due.owner.is_some());
         DueRow { namespace: &task.namespace, queue, due }
     }
 
@@ -86,6 +87,7 @@ pub fn read_due<R: Row>(row: &R, first: usize) -> Result<Option<Due>, R::Fault> 
             stall_after: row.span(at!(DueRow, "stall_after"))?,
             time_limit: row.span(at!(DueRow, "time_limit"))?,
             lock_delay: row.span(at!(DueRow, "lock_delay"))?,
+            recover_after: row.span(at!(DueRow, "recover_after"))?,
             cancel_grace: row.span(at!(DueRow, "cancel_grace"))?,
             cancel_told: read_cancel_told(&row)?,
         }),

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use tenure_api::wire::Word;
 use tenure_core::chain::Hash;
 use tenure_core::compensation::Compensation;
-use tenure_core::id::{Actor, Document, Epoch, Kind, Namespace, Queue, Reason, Revision, SagaId, TaskId};
+use tenure_core::id::{
+    Actor, Document, Epoch, Kind, Namespace, Owner, Queue, Reason, Revision, SagaId, TaskId,
+};
 use tenure_core::policy::Policy;
 use tenure_core::task::{
-    Cancel, Cause, Dismissal, Ending, Labels, Phase, Reservation, State, Task, Undoing, Unwinding,
+    Cancel, Cause, Dismissal, Ending, Labels, LastLease, Phase, Reservation, State, Task, Undoing, Unwinding,
 };
 
 use super::column::ChangedBy::{Command, Note, Nothing, Put};
@@ -67,6 +69,10 @@ impl<'a> TableRow<'a> for TaskRow<'a> {
         Column::new("dismissed_at", Number, Note, |row| row.dismissal(|dismissed| dismissed.at)),
         Column::new("dismissed_by", Text, Note, |row| row.dismissal(|dismissed| &dismissed.by)),
         Column::new("dismissed_note", Text, Note, |row| row.dismissal(|dismissed| &dismissed.note)),
+        Column::new("last_owner", Text, Command, |row| row.last_lease(|last| &last.owner)),
+        Column::new("last_epoch", Number, Command, |row| row.last_lease(|last| last.epoch.0)),
+        Column::new("last_since", Number, Command, |row| row.last_lease(|last| last.since)),
+        Column::new("last_until", Number, Command, |row| row.last_lease(|last| last.until)),
     ];
 }
 
@@ -113,6 +119,10 @@ impl<'a> TaskRow<'a> {
 
     fn dismissal<V: Into<ColumnValue<'a>>>(self, value: fn(&'a Dismissal) -> V) -> ColumnValue<'a> {
         self.task.ending().and_then(|ending| ending.dismissed.as_ref()).map(value).into()
+    }
+
+    fn last_lease<V: Into<ColumnValue<'a>>>(self, value: fn(&'a LastLease) -> V) -> ColumnValue<'a> {
+        self.task.last_lease.as_ref().map(value).into()
     }
 
     fn cancel<V: Into<ColumnValue<'a>>>(self, value: fn(&'a Cancel) -> V) -> ColumnValue<'a> {
@@ -183,6 +193,7 @@ pub fn read_task<R: Row>(row: &R, policies: &mut Policies, parts: TaskParts) -> 
         created_at: row.a_time(at!(TaskRow, "created_at"))?,
         updated_at: row.a_time(at!(TaskRow, "updated_at"))?,
         started_at: row.time(at!(TaskRow, "started_at"))?,
+        last_lease: read_last_lease(row)?,
         phase: read_phase(row, parts.due)?,
         checkpoint: parts.checkpoint,
         compensations: parts.compensations,
@@ -194,6 +205,16 @@ fn read_cancel<R: Row>(row: &R) -> Result<Option<Cancel>, R::Fault> {
     let Some(at) = row.time(at!(TaskRow, "cancel_at"))? else { return Ok(None) };
     let by = Actor::new(row.a_text(at!(TaskRow, "cancel_by"))?)?;
     Ok(Some(Cancel { at, by, reason: Reason::new(row.a_text(at!(TaskRow, "cancel_reason"))?)? }))
+}
+
+fn read_last_lease<R: Row>(row: &R) -> Result<Option<LastLease>, R::Fault> {
+    let Some(owner) = row.optional(at!(TaskRow, "last_owner"), Owner::new)? else { return Ok(None) };
+    Ok(Some(LastLease {
+        owner,
+        epoch: Epoch(unsigned(row.a_number(at!(TaskRow, "last_epoch"))?)),
+        since: row.a_time(at!(TaskRow, "last_since"))?,
+        until: row.a_time(at!(TaskRow, "last_until"))?,
+    }))
 }
 
 fn read_phase<R: Row>(row: &R, due: Option<Due>) -> Result<Phase, R::Fault> {

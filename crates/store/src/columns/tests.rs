@@ -11,10 +11,10 @@ use tenure_core::id::{
     Seq, TaskId, Text, UndoKey,
 };
 use tenure_core::limit::InvalidField;
-use tenure_core::policy::{Policy, Ttl};
+use tenure_core::policy::{OnLapse, Policy, Ttl};
 use tenure_core::task::{
-    Cancel, CancelTold, Cause, Dismissal, Ending, Lease, Phase, Reservation, Task, Terminal, Undoing,
-    Unwinding,
+    Cancel, CancelTold, Cause, Dismissal, Ending, LastLease, Lease, Phase, Reservation, Task, Terminal,
+    Undoing, Unwinding,
 };
 use tenure_core::time::{Span, Time};
 
@@ -169,6 +169,8 @@ fn tasks() -> Vec<Task> {
         policy.time_limit = span;
         policy.lock_delay = span;
         policy.cancel_grace = span;
+        policy.on_lapse = OnLapse::Either;
+        policy.recover_after = span;
     });
     let reservation = Reservation {
         owner: text(Owner::new, "w1"),
@@ -201,10 +203,17 @@ fn tasks() -> Vec<Task> {
             policy: bounded,
             ..blank()
         },
+        Task { phase: Phase::Running(lease()), policy: bounded, ..blank() },
         Task {
             phase: Phase::Ended(Box::new(ending)),
             cancel: Some(cancel),
             started_at: Some(Time::MIN),
+            last_lease: Some(LastLease {
+                owner: text(Owner::new, "w1"),
+                epoch: Epoch(1),
+                since: Time::from_micros(1),
+                until: Time::from_micros(2),
+            }),
             retry_of: Some(text(TaskId::new, "s")),
             ..blank()
         },
@@ -245,6 +254,7 @@ fn each_column_holds_what_its_list_says() {
     let compensation = Compensation {
         epoch: Some(Epoch(1)),
         key: Some(text(UndoKey::new, "k")),
+        settled_by: Some(text(Actor::new, "alice")),
         receipt: Some(text(Text::new, "gone")),
         last_error: Some(text(Text::new, "busy")),
         waiver: Some(text(Reason::new, "gone")),

@@ -8,7 +8,7 @@ use tenure_core::command::{
     Action, Create, Holder, HolderAction, IdOrigin, OperatorAction, Put, QuarantineCause, Take, UndoBy,
 };
 use tenure_core::compensation::Undo;
-use tenure_core::event::{Triage, Waiver};
+use tenure_core::event::{HandReceipt, LabelChanges, Triage, Waiver};
 use tenure_core::id::{Kind, LabelKey, LabelValue, Owner, Queue, Reason, SagaId, Seq, TaskId, Text};
 use tenure_core::limit::InvalidField;
 use tenure_core::policy::{Policy, Ttl};
@@ -62,6 +62,10 @@ calls! {
     Quarantining => Task;
     /// Closes a task as undone, by an operator.
     MarkingCompensated => Task;
+    /// Records what was undone by hand.
+    SettlingByHand => Task;
+    /// Sets and removes labels of an open task.
+    Labelling => Task;
     /// Leaves a note.
     Annotating => Task;
     /// Makes a new task of one that ended badly.
@@ -191,6 +195,27 @@ impl Ledger {
         self.call(|| Ok(OperatorAction::Waive { waiver: waiver(seq, reason)? }.on(TaskId::new(id)?)))
     }
 
+    /// Records that a person undid a compensation by hand, with a receipt. Refused while recovery undoes the task.
+    pub fn settle_by_hand(&self, id: &str, seq: u32, receipt: &str) -> Call<SettlingByHand> {
+        self.call(|| {
+            let (task, done) = (TaskId::new(id)?, hand_receipt("receipt", seq, receipt)?);
+            let reason = Reason::named("receipt", receipt)?;
+            Ok(OperatorAction::Settle { done, reason }.on(task))
+        })
+    }
+
+    /// Sets and removes labels while the work runs.
+    pub fn label(&self, id: &str, by: &Holder) -> Call<Labelling> {
+        let changes = LabelChanges::default();
+        self.call(|| Ok(HolderAction::Label { changes }.on(TaskId::new(id)?, by.clone())))
+    }
+
+    /// Sets and removes labels of an open task, by an operator.
+    pub fn relabel(&self, id: &str) -> Call<Labelling> {
+        let changes = LabelChanges::default();
+        self.call(|| Ok(OperatorAction::Label { changes, reason: None }.on(TaskId::new(id)?)))
+    }
+
     /// Completes the task. What this lease owed is void.
     pub fn complete(&self, id: &str, by: &Holder) -> Call<Completing> {
         self.call(|| Ok(HolderAction::Complete { result: None }.on(TaskId::new(id)?, by.clone())))
@@ -240,7 +265,7 @@ impl Ledger {
     pub fn mark_compensated(&self, id: &str, reason: &str) -> Call<MarkingCompensated> {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
-            Ok(OperatorAction::MarkCompensated { reason, waive: Vec::new() }.on(task))
+            Ok(OperatorAction::MarkCompensated { reason, waive: Vec::new(), settled: Vec::new() }.on(task))
         })
     }
 
@@ -304,8 +329,9 @@ impl Ledger {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
             let successor = self.made_id()?;
-            Ok(OperatorAction::Retry { successor, id_origin: IdOrigin::Made, reason, waive: Vec::new() }
-                .on(task))
+            let (waive, settled) = (Vec::new(), Vec::new());
+            let id_origin = IdOrigin::Made;
+            Ok(OperatorAction::Retry { successor, id_origin, reason, waive, settled }.on(task))
         })
     }
 
@@ -321,6 +347,10 @@ fn undo(kind: &str, target: &str) -> Result<Undo, Refusal> {
 
 fn waiver(seq: u32, reason: &str) -> Result<Waiver, Refusal> {
     Ok(Waiver { seq: Seq(seq), reason: Reason::named("reason", reason)? })
+}
+
+fn hand_receipt(field: &'static str, seq: u32, receipt: &str) -> Result<HandReceipt, Refusal> {
+    Ok(HandReceipt { seq: Seq(seq), receipt: Text::named(field, receipt)? })
 }
 
 // ---- what refines a call ---------------------------------------------------------------------------------------
@@ -492,6 +522,25 @@ refine!(Quarantining {
 refine!(MarkingCompensated {
     /// Waives a compensation that is owed.
     waive(seq: u32, reason: &str) Action::ByOperator { act: OperatorAction::MarkCompensated { waive, .. }, .. } => waive.push(waiver(seq, reason)?);
+    /// The receipt of a compensation that is owed and was undone by hand.
+    receipt(seq: u32, receipt: &str) Action::ByOperator { act: OperatorAction::MarkCompensated { settled, .. }, .. }
+        => settled.push(hand_receipt("receipts.receipt", seq, receipt)?);
+});
+refine!(SettlingByHand {
+    /// Why it was undone by hand. Default: the receipt.
+    because(words: &str) Action::ByOperator { act: OperatorAction::Settle { reason, .. }, .. } => *reason = Reason::named("reason", words)?;
+});
+refine!(Labelling {
+    /// Sets a label.
+    set(key: &str, value: &str)
+        Action::ByHolder { act: HolderAction::Label { changes }, .. } | Action::ByOperator { act: OperatorAction::Label { changes, .. }, .. }
+        => { changes.set.insert(LabelKey::new(key)?, LabelValue::new(value)?); };
+    /// Removes a label, if there is one with that key.
+    unset(key: &str)
+        Action::ByHolder { act: HolderAction::Label { changes }, .. } | Action::ByOperator { act: OperatorAction::Label { changes, .. }, .. }
+        => changes.unset.push(LabelKey::named("unset", key)?);
+    /// Why; only by an operator.
+    because(words: &str) Action::ByOperator { act: OperatorAction::Label { reason, .. }, .. } => *reason = Some(Reason::named("reason", words)?);
 });
 refine!(Annotating {
     /// The corrected reason for the end of an ended task; the old one stays in the history.
@@ -506,4 +555,7 @@ refine!(Retrying {
     };
     /// Waives a compensation that is owed.
     waive(seq: u32, reason: &str) Action::ByOperator { act: OperatorAction::Retry { waive, .. }, .. } => waive.push(waiver(seq, reason)?);
+    /// The receipt of a compensation that is owed and was undone by hand.
+    receipt(seq: u32, receipt: &str) Action::ByOperator { act: OperatorAction::Retry { settled, .. }, .. }
+        => settled.push(hand_receipt("receipts.receipt", seq, receipt)?);
 });

@@ -3,14 +3,14 @@
 
 use tenure::api::command::{By, CommandName, Target, command_json, read_body, read_command, read_heartbeat};
 use tenure::core::command::{
-    Action, Command, Create, Holder, HolderAction, IdOrigin, LeaseScope, OperatorAction, Put, PutUndo,
-    QuarantineCause, Take, UndoBy,
+    Action, Command, Create, Holder, HolderAction, IdOrigin, LeaseScope, OperatorAction, Put, PutHolder,
+    PutUndo, QuarantineCause, Take, UndoBy,
 };
 use tenure::core::compensation::Undo;
-use tenure::core::event::{Triage, Waiver};
+use tenure::core::event::{HandReceipt, LabelChanges, Triage, Waiver};
 use tenure::core::id::{
-    Actor, Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, RequestId, Revision, Seq,
-    TaskId, Text,
+    Actor, Document, Epoch, Kind, LabelKey, LabelValue, Namespace, Owner, Progress, Queue, Reason, RequestId,
+    Revision, Seq, TaskId, Text,
 };
 use tenure::core::policy::{Backoff, Jitter, Policy, Ttl};
 use tenure::core::refusal::Refusal;
@@ -72,6 +72,26 @@ fn record() -> Put {
     put
 }
 
+/// A record that moves in while it is worked on.
+fn moving_in(state: State) -> Put {
+    let mut put = Put::new(id("t"));
+    put.state = state;
+    let granted_to = Actor::new("team").ok();
+    put.holder = Some(PutHolder { owner: owner(), granted_to, expires_at: Time::MAX });
+    put.reason = Some(words("moves"));
+    put
+}
+
+fn done() -> HandReceipt {
+    HandReceipt { seq: Seq(1), receipt: Text::new("by hand").expect("a text") }
+}
+
+fn labels() -> LabelChanges {
+    let key = |name: &str| LabelKey::new(name).expect("a key");
+    let set = [(key("branch"), LabelValue::new("fix").expect("a value"))].into();
+    LabelChanges { set, unset: vec![key("issue")] }
+}
+
 /// Every action, with and without what it may leave out.
 fn actions() -> Vec<Action> {
     let (task, reason, queue) = (|| id("t"), || words("because"), Queue::new("q/1").expect("a name"));
@@ -87,6 +107,8 @@ fn actions() -> Vec<Action> {
         Action::Create(Box::new(full)),
         Action::Put(Box::new(Put::new(TaskId::new("t").expect("a name")))),
         Action::Put(Box::new(record())),
+        Action::Put(Box::new(moving_in(State::Running))),
+        Action::Put(Box::new(moving_in(State::Dispatched))),
         Action::Take { task: task(), take: Take::Dispatch, owner: owner(), ttl },
         Action::Take { task: task(), take: Take::Acquire, owner: owner(), ttl: None },
         Action::Take { task: task(), take: Take::Reclaim, owner: owner(), ttl },
@@ -117,8 +139,22 @@ fn actions() -> Vec<Action> {
         HolderAction::Quarantine { reason: reason(), cause: QuarantineCause::UndoUnhandled }.on(task(), by()),
         HolderAction::Quarantine { reason: reason(), cause: QuarantineCause::UndoFailed }.on(task(), by()),
         OperatorAction::MarkQuarantined { reason: reason() }.on(task()),
-        OperatorAction::MarkCompensated { reason: reason(), waive: Vec::new() }.on(task()),
-        OperatorAction::MarkCompensated { reason: reason(), waive: vec![waiver.clone()] }.on(task()),
+        OperatorAction::MarkCompensated { reason: reason(), waive: Vec::new(), settled: vec![done()] }
+            .on(task()),
+        OperatorAction::MarkCompensated {
+            reason: reason(),
+            waive: vec![waiver.clone()],
+            settled: Vec::new(),
+        }
+        .on(task()),
+        OperatorAction::Settle { done: done(), reason: reason() }.on(task()),
+        HolderAction::Label { changes: labels() }.on(task(), by()),
+        OperatorAction::Label { changes: labels(), reason: None }.on(task()),
+        OperatorAction::Label {
+            changes: LabelChanges { unset: Vec::new(), ..labels() },
+            reason: Some(reason()),
+        }
+        .on(task()),
         OperatorAction::Cancel { reason: reason() }.on(task()),
         OperatorAction::Annotate { note: None, terminal_reason: None, triage: Triage::Stays }.on(task()),
         OperatorAction::Annotate {
@@ -132,6 +168,7 @@ fn actions() -> Vec<Action> {
             id_origin: IdOrigin::Made,
             reason: reason(),
             waive: vec![waiver],
+            settled: vec![done()],
         }
         .on(task()),
         OperatorAction::Retry {
@@ -139,6 +176,7 @@ fn actions() -> Vec<Action> {
             id_origin: IdOrigin::Given,
             reason: reason(),
             waive: Vec::new(),
+            settled: Vec::new(),
         }
         .on(task()),
     ]

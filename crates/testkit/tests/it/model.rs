@@ -12,7 +12,7 @@ use tenure::core::command::{
 };
 use tenure::core::compensation::{Status, Undo};
 use tenure::core::decide::{Stored, decide_by};
-use tenure::core::event::{EventData, Waiver};
+use tenure::core::event::{EventData, HandReceipt, Waiver};
 use tenure::core::id::{Actor, Epoch, Kind, Namespace, Owner, Reason, Seq, TaskId, Text};
 use tenure::core::lifecycle::{Guard, Row, Table};
 use tenure::core::policy::{Jitter, OnLapse, Policy, WhenSpent};
@@ -47,6 +47,7 @@ enum Move {
     Reclaim,
     Cancel,
     Waive(u32),
+    SettleByHand(u32),
     MarkCompleted,
     MarkCompensated,
 }
@@ -162,10 +163,15 @@ impl World {
             Move::Waive(seq) => {
                 (0, OperatorAction::Waive { waiver: Waiver { seq: Seq(seq), reason } }.on(task))
             }
-            Move::MarkCompleted => (0, OperatorAction::MarkCompleted { reason, result: None }.on(task)),
-            Move::MarkCompensated => {
-                (0, OperatorAction::MarkCompensated { reason, waive: Vec::new() }.on(task))
+            Move::SettleByHand(seq) => {
+                let done = HandReceipt { seq: Seq(seq), receipt: Text::new("by hand").expect("a text") };
+                (0, OperatorAction::Settle { done, reason }.on(task))
             }
+            Move::MarkCompleted => (0, OperatorAction::MarkCompleted { reason, result: None }.on(task)),
+            Move::MarkCompensated => (
+                0,
+                OperatorAction::MarkCompensated { reason, waive: Vec::new(), settled: Vec::new() }.on(task),
+            ),
         })
     }
 
@@ -215,6 +221,14 @@ impl World {
         if old.ending().is_some() {
             return Some("an ended task changed");
         }
+        let by_hand = matches!(action, Action::ByOperator { act: OperatorAction::Settle { .. }, .. });
+        if by_hand && matches!(old.phase, Phase::Compensating { .. }) && live(self) > 0 {
+            let current = |holder: &Holder| old.lease().is_some_and(|lease| lease.epoch == holder.epoch);
+            let undoes = |(holder, until): &(Holder, Time)| current(holder) && self.now() < *until;
+            if self.told.iter().flatten().any(undoes) {
+                return Some("settled by hand while somebody else undoes it");
+            }
+        }
         if new.epoch < old.epoch {
             return Some("an epoch fell");
         }
@@ -255,13 +269,14 @@ impl Model for Lifecycle {
 
     fn init_states(&self) -> Vec<World> {
         let mut worlds = Vec::new();
-        for on_lapse in [OnLapse::Recover, OnLapse::Hold, OnLapse::Quarantine] {
+        for on_lapse in OnLapse::ALL {
             for when_spent in [WhenSpent::Compensated, WhenSpent::Quarantined] {
                 for (max_attempts, standing) in [(1, 1), (2, 0), (2, 1)] {
                     let policy = Policy::default().with(|policy| {
                         policy.on_lapse = on_lapse;
                         policy.when_spent = when_spent;
                         policy.max_attempts = max_attempts;
+                        policy.recover_after = (on_lapse == OnLapse::Either).then_some(STEP);
                     });
                     let mut record = Create::new(id(), IdOrigin::Given);
                     record.policy = policy;
@@ -303,6 +318,7 @@ impl Model for Lifecycle {
             moves.extend(world.task.compensations.iter().map(|one| Move::Settle(client, one.seq.0)));
         }
         moves.extend(world.task.compensations.iter().map(|one| Move::Waive(one.seq.0)));
+        moves.extend(world.task.compensations.iter().map(|one| Move::SettleByHand(one.seq.0)));
     }
 
     fn next_state(&self, world: &World, by: Move) -> Option<World> {
@@ -389,6 +405,8 @@ fn the_model_sees_seeded_bugs() {
         "complete",                 // owner and epoch are not compared
         "settle/last",              // not the last one
         "settle/undo",              // by anybody
+        "settle/by_hand_undo",      // while somebody undoes it
+        "settle/by_hand_last",      // not the last one
         "release/undo_handed_back", // by anybody
         "rollback",                 // by anybody
         "rollback/nothing",         // although something is owed

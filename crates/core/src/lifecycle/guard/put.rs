@@ -40,7 +40,13 @@ pub(crate) fn puts_new_under_a_taken_name(case: &Case) -> bool {
 }
 
 pub(crate) fn puts_new_in_a_held_state(case: &Case) -> bool {
-    puts_new(case) && name_is_free(case) && put(case).is_some_and(|put| !put.may_begin_there())
+    let held = |put: &Put| !put.may_begin_there() && !put.begins_in_flight();
+    puts_new(case) && name_is_free(case) && put(case).is_some_and(held)
+}
+
+/// It says who holds it elsewhere, and until when.
+pub(crate) fn puts_new_in_flight(case: &Case) -> bool {
+    puts_new(case) && name_is_free(case) && put(case).is_some_and(Put::begins_in_flight)
 }
 
 pub(crate) fn puts_new_failed_without_a_record(case: &Case) -> bool {
