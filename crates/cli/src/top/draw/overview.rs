@@ -218,3 +218,25 @@ fn recovery(overview: &Overview, now: Time, palette: Palette) -> Line<'static> {
     let is_gone = overview.recovery.seen_at.is_some() && !overview.recovery.are_there(now);
     Line::styled(words, if is_gone { palette.bad() } else { palette.faint() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn needs_are_whole_or_counted_and_of_the_first_there_is_always_a_beginning() {
+        let palette = Palette::of(false);
+        let two_lines = || alarm("the first of them takes two", 16, palette);
+        let fitting = |count: usize, rest| {
+            let lines = that_fit(vec![two_lines(); count], rest, palette);
+            lines.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let [first, second] = ["! the first of", "  them takes two"].map(str::to_owned);
+        let more = |count: u32| format!("! and {count} more");
+        assert_eq!(fitting(1, 2), [first.clone(), second.clone()]);
+        assert_eq!(fitting(2, 3), [first.clone(), second.clone(), more(1)]);
+        assert_eq!(fitting(2, 4).len(), 4);
+        assert_eq!(fitting(3, 1), [first, more(2)]);
+        assert_eq!(fitting(9, 100).last(), Some(&more(4)), "five are named");
+    }
+}
