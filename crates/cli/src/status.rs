@@ -9,10 +9,13 @@ use tenure::api::task::Task as TaskJson;
 use tenure::core::id::Namespace;
 use tenure::core::task::{State, Task};
 use tenure::core::time::{Span, Time};
-use tenure::instant::{print_seconds, rough, rough_left};
+use tenure::instant::{print_seconds, rough};
 use tenure::store::Filter;
 use tenure::store::ends::EndCount;
-use tenure::store::overview::{Overview, StateCount, ToldToStop};
+use tenure::store::overview::Overview;
+use tenure_view::needs::{Section, needs, waiting_for_recovery};
+use tenure_view::words::{Instant, recovery_words};
+use tenure_view::{ReadSize, Snapshot};
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -22,7 +25,6 @@ use crate::tables;
 
 /// How many tasks are listed in each section.
 const NAMED: usize = 10;
-
 /// Show open, stale, quarantined and unsuccessful tasks, and recovery
 ///
 /// Use it first when something seems wrong. Tasks that did not succeed are counted over the last 24 hours, by cause;
@@ -59,6 +61,20 @@ impl Status {
     }
 
     async fn show(context: &mut Context<'_, '_>, ledger: &Ledger) -> Result<(), CliError> {
+        match (context.out.form(), context.out.is_quiet()) {
+            (OutputFormat::Json, _) => Status::as_json(context, ledger).await,
+            (OutputFormat::Table, false) => Status::for_people(context, ledger).await,
+            (OutputFormat::Table, true) => {
+                ledger.overview().await?.states.iter().try_for_each(|count| {
+                    context.out.line(&format!("{} {}", count.state.as_str(), count.count))
+                })
+            }
+        }
+    }
+
+    /// Programs get whole tasks, the newest of each list, and what ended badly in the last day: their lists are an interface, and so
+    /// not those that screens have.
+    async fn as_json(context: &mut Context<'_, '_>, ledger: &Ledger) -> Result<(), CliError> {
         let overview = ledger.overview().await?;
         let stale = named(ledger, Filter::default().with(|filter| filter.stale = true)).await?;
         let parked = Filter::default().with(|filter| {
@@ -68,7 +84,7 @@ impl Status {
         let quarantined = named(ledger, parked).await?;
         let since = Some(overview.at - Span::from_days(1));
         let ended_badly = Filter::default().with(|filter| {
-            // Quarantined tasks have a section of their own.
+            // Quarantined tasks have a list of their own.
             filter.states = vec![State::Failed, State::Compensated];
             filter.ended_badly = true;
             filter.unattended = true;
@@ -77,53 +93,54 @@ impl Status {
         let ended_badly = named(ledger, ended_badly).await?;
         // The lists are read after the counts, so they are judged by a time that is not earlier.
         let now = ledger.now().await?;
-        if context.out.form() == OutputFormat::Json {
-            let shown = |tasks: &[Task]| tasks.iter().map(|task| TaskJson::at(task, now)).collect();
-            let status = StatusJson {
-                namespace: ledger.namespace().clone(),
-                stale: shown(&stale),
-                quarantined: shown(&quarantined),
-                ended_badly: shown(&ended_badly),
-                overview,
-            };
-            return context.out.json(&StatusAnswer { status });
-        }
-        if context.out.is_quiet() {
-            return overview.states.iter().try_for_each(|count| {
-                context.out.line(&format!("{} {}", count.state.as_str(), count.count))
-            });
-        }
+        let shown = |tasks: &[Task]| tasks.iter().map(|task| TaskJson::at(task, now)).collect();
+        let status = StatusJson {
+            namespace: ledger.namespace().clone(),
+            stale: shown(&stale),
+            quarantined: shown(&quarantined),
+            ended_badly: shown(&ended_badly),
+            overview,
+        };
+        context.out.json(&StatusAnswer { status })
+    }
+
+    /// People see what the console and `tenure top` show, as of one moment.
+    async fn for_people(context: &mut Context<'_, '_>, ledger: &Ledger) -> Result<(), CliError> {
+        let snapshot = Snapshot::read(ledger, &Filter::default(), ReadSize::TERMINAL).await?;
+        let Snapshot { overview, stale, quarantined, ended_badly, .. } = &snapshot;
+        // The lists are read after the counts, so all is judged by a time that is not earlier.
+        let now = ledger.now().await?;
         let namespace = ledger.namespace();
-        context.out.line(&format!("namespace {namespace} at {}", print_seconds(overview.at)))?;
+        context.out.line(&format!("namespace {namespace} at {}", print_seconds(now)))?;
         context.out.line("")?;
-        let table = counts(context.out, &overview);
+        let table = counts(context.out, overview, now);
         context.out.show(&table)?;
         context.out.line("")?;
         let is_served = context.is_store_served()?;
-        lines(&overview, now, is_served).iter().try_for_each(|line| context.out.line_with_commands(line))?;
+        let lines = lines(&snapshot, now, is_served);
+        lines.iter().try_for_each(|line| context.out.line_with_commands(line))?;
         if let Some(words) = clock_words(context.wall(), now) {
             context.out.line(&words)?;
         }
-        let is_empty = overview.ends.is_empty() && overview.states.iter().all(|one| one.count == 0);
-        if is_empty {
+        if snapshot.is_empty() {
             let namespaces = ledger.namespaces().await?;
             if !namespaces.contains(namespace) {
                 context.out.line(&no_namespace_words(namespace, &namespaces))?;
             }
         }
-        let counted = |count: fn(&StateCount) -> u64| overview.states.iter().map(count).sum::<u64>();
-        section(context.out, "Stale", &stale, counted(|one| one.stale), "tenure stale", now)?;
-        let parked = counted(|one| if one.state == State::Quarantined { one.count } else { 0 });
-        let further = "tenure task list --state quarantined";
-        section(context.out, "Quarantined", &quarantined, parked, further, now)?;
-        let further = "tenure task list --ended-badly --since 24h";
-        let title = "Failed or compensated in the last 24 hours";
-        section(context.out, title, &ended_badly, ended_badly.len() as u64, further, now)
+        section(context.out, "Stale", (stale, Some(snapshot.stale_count())), "tenure stale", now)?;
+        let (parked, further) =
+            (snapshot.count_of(State::Quarantined), "tenure task list --state quarantined");
+        section(context.out, "Quarantined", (quarantined, Some(parked)), further, now)?;
+        let badly = (!snapshot.has_more_that_ended_badly).then_some(ended_badly.len() as u64);
+        let title = "Failed or compensated, and nobody has seen to it";
+        section(context.out, title, (ended_badly, badly), "tenure task list --ended-badly", now)
     }
 }
 
 /// The lines between the counts and the lists.
-fn lines(overview: &Overview, now: Time, is_served: bool) -> Vec<String> {
+fn lines(snapshot: &Snapshot, now: Time, is_served: bool) -> Vec<String> {
+    let overview = &snapshot.overview;
     let bad = || overview.did_not_succeed();
     let sum = |count: fn(&EndCount) -> u64| bad().map(count).sum::<u64>();
     let (today, last_hour) = (sum(|end| end.last_day), sum(|end| end.last_hour));
@@ -145,34 +162,22 @@ fn lines(overview: &Overview, now: Time, is_served: bool) -> Vec<String> {
     if queues.len() > 1 {
         lines.push(format!("  by queue: {}", most_first(queues)));
     }
-    let ToldToStop { count, since } = overview.told_to_stop;
-    if let Some(since) = since.filter(|_| count > 0) {
-        let ago = rough(now.since(since));
-        lines.push(format!(
-            "asked to stop but still running: {count}, the first for {ago}; see `tenure task list --state running`"
-        ));
-    }
-    let recovery = &overview.recovery;
-    let kinds: Vec<&str> = recovery.kinds().iter().map(|kind| kind.as_str()).collect();
-    lines.push(match recovery.seen_at {
-        None => format!("recovery: not running; {}", watched_by(is_served)),
-        Some(seen_at) if !recovery.are_there(now) => format!(
-            "recovery: not running since {} ({} ago); {}",
-            print_seconds(seen_at),
-            rough(now.since(seen_at)),
-            watched_by(is_served)
-        ),
-        Some(seen_at) => {
-            let kinds = if kinds.is_empty() { "no kinds of undo".to_owned() } else { kinds.join(", ") };
-            format!("recovery: last seen {} ago, handles {kinds}", rough(now.since(seen_at)))
+    let recovery = recovery_words(&overview.recovery, now);
+    lines.push(match overview.recovery.are_there(now) {
+        true => format!("recovery: {recovery}"),
+        false => {
+            let (waiting, start) = (waiting_for_recovery(snapshot), start_recovery(is_served));
+            format!("recovery: {recovery}{waiting}; {start}")
         }
     });
-    lines.extend(overview.warnings.iter().map(|words| format!("warning: {words}")));
+    // That no recovery runs has its line, with the commands for the store that was asked.
+    let needs = needs(snapshot, now).into_iter().filter(|need| need.section != Section::Recovery);
+    lines.extend(needs.map(|need| harmless_line(&format!("! {}", need.words))));
     lines
 }
 
 /// How to start recovery. A store behind a server can't be served again from here.
-fn watched_by(is_served: bool) -> &'static str {
+fn start_recovery(is_served: bool) -> &'static str {
     match is_served {
         true => "run `tenure recover --watch`, or the server without --no-recovery",
         false => "run `tenure serve` or `tenure recover --watch`",
@@ -216,7 +221,7 @@ async fn named(ledger: &Ledger, filter: Filter) -> Result<Vec<Task>, CliError> {
     Ok(ledger.tasks(filter, None, NAMED).await?.items)
 }
 
-fn counts(out: &Output<'_>, overview: &Overview) -> comfy_table::Table {
+fn counts(out: &Output<'_>, overview: &Overview, now: Time) -> comfy_table::Table {
     let mut table = out.table(&["STATE", "TASKS", "STALE", "OLDEST", "OLDEST TASK"]);
     for count in &overview.states {
         let ended_badly = count.state.terminal().is_some() && count.count > 0;
@@ -229,11 +234,11 @@ fn counts(out: &Output<'_>, overview: &Overview) -> comfy_table::Table {
             0 => count.count.to_string(),
             later => format!("{} ({later} not due yet)", count.count),
         };
-        let age = |since: Time| match since > overview.at {
-            true => format!("in {}", rough_left(since.since(overview.at))),
-            false => rough(overview.at.since(since)),
-        };
         let oldest = count.oldest.as_ref();
+        let age = |since: Time| {
+            let Instant { rough, is_ahead, .. } = Instant::of(since, now);
+            if is_ahead { format!("in {rough}") } else { rough }
+        };
         Output::row(
             &mut table,
             [
@@ -248,29 +253,30 @@ fn counts(out: &Output<'_>, overview: &Overview) -> comfy_table::Table {
     table
 }
 
-/// The newest tasks that need attention, each with the reason, and the number of further ones.
+/// The first tasks of a list, each with the reason, and how many further ones there are, if somebody has counted them.
 fn section(
     out: &mut Output<'_>,
     title: &str,
-    tasks: &[Task],
-    count: u64,
+    (tasks, count): (&[Task], Option<u64>),
     further: &str,
     now: Time,
 ) -> Result<(), CliError> {
-    if tasks.is_empty() && count == 0 {
+    if tasks.is_empty() && count == Some(0) {
         return Ok(());
     }
     out.line("")?;
     let title = out.painted(title, Colour::Strong);
     out.line(&title)?;
-    for task in tasks {
+    let named = &tasks[..tasks.len().min(NAMED)];
+    for task in named {
         let id = out.painted(task.id.as_str(), tables::colour(task, now));
+        // Whether recovery runs is said once, above.
         let why = harmless_line(&tenure::why::why(task, now).words);
         out.line(&format!("  {id} {}: {why}", tables::state_words(task, now)))?;
     }
-    let unnamed = count.saturating_sub(tasks.len() as u64);
-    if unnamed > 0 {
-        out.line_with_commands(&format!("  and {unnamed} more: `{further}`"))?;
+    match count.map(|count| count.saturating_sub(named.len() as u64)) {
+        Some(0) => Ok(()),
+        Some(unnamed) => out.line_with_commands(&format!("  and {unnamed} more: `{further}`")),
+        None => out.line_with_commands(&format!("  and more: `{further}`")),
     }
-    Ok(())
 }

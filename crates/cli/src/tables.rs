@@ -7,7 +7,7 @@ use tenure::core::task::{Ending, State, Task};
 use tenure::core::time::Time;
 use tenure::instant::{print_seconds, rough, rough_left};
 use tenure::store::Recorded;
-use tenure_view::words::count;
+use tenure_view::words::{count, failed_tries, holder_and_epoch};
 
 use crate::output::{Colour, Output, plain};
 
@@ -27,7 +27,7 @@ pub(crate) fn tasks(out: &Output<'_>, tasks: &[Task], now: Time, headed: Headed)
                 plain(&task.id),
                 out.cell(&state_words(task, now), colour(task, now)),
                 plain(&task.queue),
-                plain(holder(task)),
+                plain(holder_and_epoch(task).unwrap_or_default()),
                 plain(time(task, now)),
                 plain(owed(task)),
                 plain(format_args!("{}/{}", task.attempts, task.policy.max_attempts)),
@@ -95,12 +95,6 @@ pub(crate) fn colour(task: &Task, now: Time) -> Colour {
     }
 }
 
-/// The holder of a task, or the owner that it is reserved for.
-pub(crate) fn holder(task: &Task) -> String {
-    let lease = task.lease().map(|lease| format!("{}, epoch {}", lease.owner, lease.epoch));
-    lease.or(task.reservation().map(|one| one.owner.to_string())).unwrap_or_default()
-}
-
 /// How long until the lease or reservation lapses or since it lapsed, how long ago the task ended, or how long it has
 /// been due.
 fn time(task: &Task, now: Time) -> String {
@@ -133,10 +127,7 @@ pub(crate) fn compensations<'a>(out: &Output<'_>, all: impl IntoIterator<Item = 
         };
         let receipt = one.receipt.as_ref().map(|receipt| format!("receipt: {receipt}"));
         let waiver = one.waiver.as_ref().map(|waiver| format!("waived: {waiver}"));
-        let tries = one
-            .last_error
-            .as_ref()
-            .map(|error| format!("tried {}: {error}", count(one.tries.into(), "time")));
+        let tries = one.last_error.as_ref().map(|error| format!("{}: {error}", failed_tries(one.tries)));
         Output::row(
             &mut table,
             [

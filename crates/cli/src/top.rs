@@ -6,6 +6,7 @@ mod detail;
 mod dialog;
 mod draw;
 mod keys;
+mod leave;
 mod list;
 mod look;
 mod model;
@@ -17,7 +18,9 @@ mod text;
 use std::time::Duration;
 
 use clap::Args;
+use tenure::clock::Moment;
 use tenure::core::id::Actor;
+use tenure::core::refusal::Code;
 use tenure::core::time::Span;
 use tenure::ledger::url_without_secrets;
 use tenure::{Error, Ledger};
@@ -28,7 +31,7 @@ use crate::error::CliError;
 use crate::io::Screen;
 use crate::signals::Signals;
 use crate::values::{ByOperator, span};
-use act::{Done, Order};
+use act::Orders;
 use look::{Look, Wanted};
 use model::{Demand, Heading, Model};
 use style::Palette;
@@ -73,8 +76,12 @@ impl Top {
         // A store that can't be read is an error of the command, not a picture.
         ledger.now().await?;
         let who = context.person(&self.by);
+        let is_served = context.is_store_served()?;
+        if self.write && is_served {
+            may_act(&ledger).await?;
+        }
         // Only the server knows the token's name.
-        let has_token = context.is_store_served()? && context.token()?.is_some();
+        let has_token = is_served && context.token()?.is_some();
         let actor = Actor::new(who.as_str())?;
         let heading = Heading {
             store: url_without_secrets(&context.store_of(&context.settings()?)?),
@@ -84,37 +91,56 @@ impl Top {
         let mut signals = Signals::that_end()?;
         let mut model = Model::new(heading, Palette::of(screen == Screen::Coloured));
         let mut terminal = Terminal::enter()?;
-        let ended = watch_it(&mut model, &mut terminal, &mut signals, (ledger, actor, every)).await;
-        // The screen is given back before an error is printed on it.
+        let mut orders = Orders::by(actor, ledger.clone());
+        let looks = (ledger, every);
+        let ended = watch_it(&mut model, (&mut terminal, &mut signals), &mut orders, looks).await;
+        let answers = leave::answers(&mut orders, &mut model, (&mut terminal, &mut signals)).await;
+        // The screen is given back before anything is printed on it.
         drop(terminal);
-        ended
+        leave::report(context.out, answers, orders.unanswered()).and(ended)
+    }
+}
+
+/// Fails where the server would refuse every action of this token. To ask for what recovery should handle next changes nothing, and
+/// needs the role that actions need.
+async fn may_act(ledger: &Ledger) -> Result<(), CliError> {
+    match ledger.lapsed(None, 1).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.code() == Some(Code::Forbidden) => Err(CliError::Failed(format!(
+            "--write: {}; to look only, run `tenure top` without it",
+            error.message()
+        ))),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// Shows the model until its person has seen enough.
 async fn watch_it(
     model: &mut Model,
-    terminal: &mut Terminal,
-    signals: &mut Signals,
-    (ledger, actor, every): (Ledger, Actor, Span),
+    (terminal, signals): (&mut Terminal, &mut Signals),
+    orders: &mut Orders,
+    (ledger, every): (Ledger, Span),
 ) -> Result<(), CliError> {
     let (wants, wanted) = watch::channel(Wanted::default());
     let (found, mut looks) = mpsc::channel::<Result<Look, Error>>(1);
-    let (finished, mut done) = mpsc::channel::<Done>(1);
     let reading = tokio::spawn(look::keep_looking(ledger.clone(), every, wanted, found));
     let mut redraw = tokio::time::interval(DRAW_EVERY);
     let ended = loop {
-        terminal.draw(model)?;
+        model.is_at(Moment::now());
+        if let Err(error) = terminal.draw(model) {
+            break Err(error);
+        }
         let demand = tokio::select! {
-            key = terminal.next_key() => match key? {
-                Some(key) => model.press(key, ledger.entropy()),
-                None => None,
+            key = terminal.next_key() => match key {
+                Ok(Some(key)) => model.press(key, ledger.entropy()),
+                Ok(None) => None,
+                Err(error) => break Err(error),
             },
             Some(look) = looks.recv() => {
                 model.take(look);
                 None
             }
-            Some(done) = done.recv() => {
+            done = orders.next() => {
                 model.is_done(done, ledger.entropy());
                 wants.send_replace(model.wanted());
                 None
@@ -124,9 +150,7 @@ async fn watch_it(
         };
         match demand {
             Some(Demand::Quit) => break Ok(()),
-            Some(Demand::Do(order)) => {
-                tokio::spawn(give(ledger.clone(), actor.clone(), *order, finished.clone()));
-            }
+            Some(Demand::Do(order)) => orders.give(*order),
             Some(Demand::Look) => {
                 wants.send_replace(model.wanted());
             }
@@ -135,10 +159,4 @@ async fn watch_it(
     };
     reading.abort();
     ended
-}
-
-/// Does what was ordered, and says what became of it.
-async fn give(ledger: Ledger, actor: Actor, order: Order, finished: mpsc::Sender<Done>) {
-    // Without a reader the program is ending.
-    let _ = finished.send(order.give(&ledger, actor).await).await;
 }

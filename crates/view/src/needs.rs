@@ -85,19 +85,24 @@ fn recovery(snapshot: &Snapshot, now: Time) -> Option<Need> {
         return Some(Need { words, task: Some(task.id.clone()), section: Section::Stale });
     }
     let is_open = overview.states.iter().any(|one| one.state.terminal().is_none() && one.count > 0);
+    let words = format!(
+        "No recovery is running{}: start `tenure recover --watch`, or `tenure serve` without --no-recovery",
+        waiting_for_recovery(snapshot)
+    );
+    is_open.then_some(Need::of(words, Section::Recovery))
+}
+
+/// How many tasks wait for recovery, to follow words on its absence; empty if none does.
+pub fn waiting_for_recovery(snapshot: &Snapshot) -> String {
     let unheld = |task: &&Task| task.state() == State::Compensating && task.lease().is_none();
     let unheld = snapshot.in_flight.iter().filter(unheld).count() as u64;
     // Held ones don't wait for it. Of many, only the listed ones are known to be held.
     let held = snapshot.stale.iter().filter(|task| is_held(task)).count() as u64;
-    let waiting = match snapshot.stale_count().saturating_sub(held) + unheld {
+    match snapshot.stale_count().saturating_sub(held) + unheld {
         0 => String::new(),
         1 => ", and 1 task waits for it".to_owned(),
         waiting => format!(", and {waiting} tasks wait for it"),
-    };
-    let words = format!(
-        "No recovery is running{waiting}: start `tenure recover --watch`, or `tenure serve` without --no-recovery"
-    );
-    is_open.then_some(Need::of(words, Section::Recovery))
+    }
 }
 
 /// A stale task that recovery can't handle, and why.

@@ -95,6 +95,12 @@ pub fn holder(task: &Task) -> Option<&str> {
     leased.or_else(|| task.reservation().map(|reservation| reservation.owner.as_str()))
 }
 
+/// The same, with the epoch of a lease.
+pub fn holder_and_epoch(task: &Task) -> Option<String> {
+    let owner = holder(task)?;
+    Some(task.lease().map_or_else(|| owner.to_owned(), |lease| format!("{owner}, epoch {}", lease.epoch)))
+}
+
 /// What is odd about a task that somebody works on: its holder was told to stop, or it goes from one to the next.
 pub fn oddities(task: &Task) -> Option<String> {
     const LEASES_USUAL: u64 = 10;
@@ -116,6 +122,23 @@ pub fn row_words(task: &Task, watchers: &Watchers, now: Time) -> String {
         Some(before) => format!("a retry of {before}; {words}"),
         None => words,
     }
+}
+
+/// Whether recovery runs, and what it handles.
+pub fn recovery_words(watchers: &Watchers, now: Time) -> String {
+    let Some(seen_at) = watchers.seen_at else { return "not running".to_owned() };
+    let ago = rough(now.since(seen_at));
+    if !watchers.are_there(now) {
+        return format!("not running since {} ({ago} ago)", print_seconds(seen_at));
+    }
+    let kinds: Vec<&str> = watchers.kinds().iter().map(|kind| kind.as_str()).collect();
+    let kinds = if kinds.is_empty() { "no kinds of undo".to_owned() } else { kinds.join(", ") };
+    format!("last seen {ago} ago, handles {kinds}")
+}
+
+/// How often an undo was tried without success: `1 failed try`, `3 failed tries`.
+pub fn failed_tries(tries: u32) -> String {
+    if tries == 1 { "1 failed try".to_owned() } else { format!("{tries} failed tries") }
 }
 
 /// A count with its noun: `1 task`, `3 tasks`.

@@ -1,10 +1,11 @@
-//! An action that a person ordered, and what became of it.
+//! The actions that a person ordered, and what became of each.
 
 use tenure::core::id::{Actor, RequestId, TaskId};
 use tenure::core::task::Task;
 use tenure::store::Answer;
 use tenure::{Error, Ledger};
 use tenure_view::offers::{Act, Fields};
+use tokio::task::JoinSet;
 
 /// An action, with all that its form said.
 pub(super) struct Order {
@@ -15,35 +16,72 @@ pub(super) struct Order {
     pub(super) request: String,
 }
 
-/// What became of it.
-pub(super) enum Done {
-    /// It was done. The task to show then is the new one after a retry.
-    Did { act: Act, task: TaskId, then: TaskId },
-    /// It was not; whether the same order may be given again as the same command.
-    Not { request: String, error: String, is_same_command: bool },
+/// An order that was given.
+#[derive(Clone)]
+pub(super) struct Given {
+    pub(super) act: Act,
+    pub(super) task: TaskId,
+    pub(super) request: String,
+}
+
+/// An order with its answer.
+pub(super) struct Done {
+    pub(super) given: Given,
+    /// The task to show then, which is the new one after a retry; or why it was not done.
+    pub(super) outcome: Result<TaskId, Error>,
 }
 
 impl Order {
-    pub(super) async fn give(self, ledger: &Ledger, actor: Actor) -> Done {
+    async fn give(self, ledger: Ledger, actor: Actor) -> Result<TaskId, Error> {
         let Order { act, task, fields, request } = self;
-        let answer = async {
-            let request = RequestId::new(request.as_str())?;
-            let by = (Some(actor), Some(request));
-            let command = act.command_for(&task, &fields, by, ledger.entropy())?;
-            let none = || Err(Error::Unknown("the store gave no answer".into()));
-            ledger.transact(vec![command]).await.pop().unwrap_or_else(none)
-        };
-        match answer.await {
+        let request = RequestId::new(request.as_str())?;
+        let by = (Some(actor), Some(request));
+        let command = act.command_for(&task, &fields, by, ledger.entropy())?;
+        let none = || Err(Error::Unknown("the store gave no answer".into()));
+        Ok(match ledger.transact(vec![command]).await.pop().unwrap_or_else(none)? {
             // The first is the new task.
-            Ok(Answer::Task(after) | Answer::Retried(after, _)) => {
-                Done::Did { act, task: task.id, then: after.id }
-            }
-            Ok(Answer::Claimed(_) | Answer::Renewed(_) | Answer::Minimal(_)) => {
-                Done::Did { act, then: task.id.clone(), task: task.id }
-            }
-            Err(error) => {
-                let is_same_command = matches!(error, Error::Unavailable(_) | Error::Unknown(_));
-                Done::Not { request, error: error.to_string(), is_same_command }
+            Answer::Task(after) | Answer::Retried(after, _) => after.id,
+            Answer::Claimed(_) | Answer::Renewed(_) | Answer::Minimal(_) => task.id,
+        })
+    }
+}
+
+/// The orders that were given, each until its answer comes.
+pub(super) struct Orders {
+    ledger: Ledger,
+    actor: Actor,
+    given: Vec<Given>,
+    answers: JoinSet<Done>,
+}
+
+impl Orders {
+    pub(super) fn by(actor: Actor, ledger: Ledger) -> Orders {
+        Orders { ledger, actor, given: Vec::new(), answers: JoinSet::new() }
+    }
+
+    pub(super) fn give(&mut self, order: Order) {
+        let given = Given { act: order.act, task: order.task.id.clone(), request: order.request.clone() };
+        self.given.push(given.clone());
+        let (ledger, actor) = (self.ledger.clone(), self.actor.clone());
+        self.answers.spawn(async move { Done { given, outcome: order.give(ledger, actor).await } });
+    }
+
+    /// Those that have no answer yet.
+    pub(super) fn unanswered(&self) -> &[Given] {
+        &self.given
+    }
+
+    /// The next answer; while nothing is waited for, none comes. Cancelling this future loses none.
+    pub(super) async fn next(&mut self) -> Done {
+        loop {
+            match self.answers.join_next().await {
+                Some(Ok(done)) => {
+                    self.given.retain(|given| given.request != done.given.request);
+                    return done;
+                }
+                // One that broke off stays among those without an answer.
+                Some(Err(_)) => {}
+                None => std::future::pending().await,
             }
         }
     }

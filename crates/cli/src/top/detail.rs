@@ -10,7 +10,7 @@ use tenure::store::watch::Watchers;
 use tenure::store::{Page, Recorded};
 use tenure::why::why_watched;
 use tenure_view::history::{attempts, timeline};
-use tenure_view::words::{Instant, Left, shortened, state_mark};
+use tenure_view::words::{Instant, Left, failed_tries, shortened, state_mark};
 
 use super::style::{Palette, time_left};
 use crate::output::harmless_line;
@@ -116,7 +116,7 @@ fn compensations(lines: &mut Lines, task: &Task) {
         }
         let receipt = one.receipt.as_ref().map(|receipt| format!("receipt: {receipt}"));
         let waiver = one.waiver.as_ref().map(|waiver| format!("waived: {waiver}"));
-        let error = one.last_error.as_ref().map(|error| format!("tried {tries} ×: {error}"));
+        let error = one.last_error.as_ref().map(|error| format!("{}: {error}", failed_tries(*tries)));
         if let Some(words) = receipt.or(waiver).or(error) {
             lines.text(&words, 14, Style::new());
         }

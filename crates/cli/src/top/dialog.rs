@@ -3,6 +3,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a key that nothing is said of does nothing")]
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use tenure::Error;
 use tenure::api::command::RandomSource;
 use tenure::core::task::Task;
 use tenure::core::time::Time;
@@ -166,10 +167,10 @@ impl Form {
         self.request == request
     }
 
-    /// It was not done, so it can be changed and given again.
-    pub(super) fn was_not_done(&mut self, error: String, is_same_command: bool, random: &dyn RandomSource) {
-        (self.is_sent, self.error) = (false, Some(error));
-        if !is_same_command {
+    /// It was not done, so it can be changed and given again: as the same command, if nobody knows that it was not done.
+    pub(super) fn was_not_done(&mut self, error: &Error, random: &dyn RandomSource) {
+        (self.is_sent, self.error) = (false, Some(error.to_string()));
+        if !matches!(error, Error::Unavailable(_) | Error::Unknown(_)) {
             self.request = random.new_id();
         }
     }

@@ -18,6 +18,9 @@ const WIDTH_MIN: u16 = 40;
 const HEIGHT_MIN: u16 = 10;
 /// From this height on the head has everything.
 const HEIGHT_FOR_ALL: u16 = 20;
+/// What the head leaves to the list.
+const BODY_MIN: usize = 6;
+const BODY_MIN_IF_SMALL: usize = 3;
 
 /// The whole screen.
 pub(super) fn screen(frame: &mut Frame<'_>, model: &mut Model) {
@@ -27,13 +30,21 @@ pub(super) fn screen(frame: &mut Frame<'_>, model: &mut Model) {
         frame.render_widget(Paragraph::new(words), area);
         return;
     }
-    let head = overview::head(model, usize::from(area.width), area.height >= HEIGHT_FOR_ALL);
     let about =
         if model.open.is_some() { Vec::new() } else { rows::about_selected(model, usize::from(area.width)) };
+    let is_whole = area.height >= HEIGHT_FOR_ALL;
+    // The line of the tabs, and the last one.
+    let others = about.len() + 2 + if is_whole { BODY_MIN } else { BODY_MIN_IF_SMALL };
+    let room = overview::Room {
+        width: usize::from(area.width),
+        height: usize::from(area.height).saturating_sub(others),
+        is_whole,
+    };
+    let head = overview::head(model, room);
     let heights = [
         Constraint::Length(u16::try_from(head.len()).unwrap_or(1)),
         Constraint::Length(1),
-        Constraint::Min(3),
+        Constraint::Min(1),
         Constraint::Length(u16::try_from(about.len()).unwrap_or_default()),
         Constraint::Length(1),
     ];

@@ -5,9 +5,8 @@ use std::cmp::Reverse;
 use tenure::core::id::TaskId;
 use tenure::core::task::Task;
 use tenure::core::time::Time;
-use tenure_view::Snapshot;
+use tenure_view::{ReadSize, Snapshot};
 
-use super::look::SIZE;
 use super::query::Query;
 
 /// What the screen lists.
@@ -108,7 +107,7 @@ pub(super) fn sections<'a>(
 ) -> Vec<Section<'a>> {
     let section = |tab, title, tasks: Vec<&'a Task>, all: u64, or_more| {
         let more = if query.is_empty() { all.saturating_sub(tasks.len() as u64) } else { 0 };
-        let is_full = tasks.len() >= SIZE.listed.items;
+        let is_full = tasks.len() >= ReadSize::TERMINAL.listed.items;
         let mut tasks: Vec<&Task> = tasks.into_iter().filter(|task| query.lets_through(task)).collect();
         sort.sort(&mut tasks);
         Section { tab, title, tasks, more, or_more: or_more || (is_full && more == 0) }

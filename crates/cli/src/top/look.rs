@@ -12,11 +12,6 @@ use tenure_view::history::newest;
 use tenure_view::{ReadSize, Snapshot};
 use tokio::sync::{mpsc, watch};
 
-/// What the lists have at most.
-pub(super) const SIZE: ReadSize = ReadSize {
-    listed: PageSize { items: 200, bytes: 512 * 1024 },
-    in_flight: PageSize { items: 400, bytes: 1024 * 1024 },
-};
 /// How much of the history of an open task is read.
 const EVENTS: PageSize = PageSize { items: 500, bytes: 256 * 1024 };
 /// It rests this many times as long as the last look took, so that it takes a fifth of a reader at most.
@@ -91,10 +86,10 @@ pub(super) async fn keep_looking(
 
 async fn read(ledger: &Ledger, wanted: Wanted, began: Moment) -> Result<Look, Error> {
     let Wanted { only, task } = wanted;
-    let snapshot = Snapshot::read(ledger, &Filter::default(), SIZE).await?;
+    let snapshot = Snapshot::read(ledger, &Filter::default(), ReadSize::TERMINAL).await?;
     let filtered = match only == Filter::default() {
         true => None,
-        false => Some(Snapshot::read(ledger, &only, SIZE).await?),
+        false => Some(snapshot.only(ledger, &only, ReadSize::TERMINAL).await?),
     };
     let open = match task {
         Some(id) => Some(open_task(ledger, id).await?),

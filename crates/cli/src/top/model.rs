@@ -9,8 +9,9 @@ use tenure::clock::Moment;
 use tenure::core::id::TaskId;
 use tenure::core::task::Task;
 use tenure::core::time::Time;
+use tenure_view::offers::Act;
 
-use super::act::{Done, Order};
+use super::act::{Done, Given, Order};
 use super::dialog::{Dialog, Menu, Pressed, type_into};
 use super::keys::{self, Intent};
 use super::list::{Cursor, Section, Sort, Tab, sections};
@@ -32,6 +33,8 @@ pub(super) struct Model {
     pub(super) palette: Palette,
     /// The newest look.
     pub(super) look: Option<Look>,
+    /// The moment of the picture: all ages and times left in it are as of then.
+    drawn_at: Moment,
     /// Why the store can't be read, while it can't.
     pub(super) trouble: Option<String>,
     pub(super) tab: Tab,
@@ -73,6 +76,7 @@ impl Model {
             heading,
             palette,
             look: None,
+            drawn_at: Moment::now(),
             trouble: None,
             tab: Tab::default(),
             sort: Sort::default(),
@@ -93,10 +97,16 @@ impl Model {
         Wanted { only: self.query.only.clone(), task: self.open.as_ref().map(|open| open.id.clone()) }
     }
 
-    /// The store's time now. While the store can't be read it is that of the last look, because nothing is known of what came later.
+    /// The next picture is of that moment.
+    pub(super) fn is_at(&mut self, moment: Moment) {
+        self.drawn_at = moment;
+    }
+
+    /// The store's time in this picture. While the store can't be read it is that of the last look, because nothing is known of what
+    /// came later.
     pub(super) fn now(&self) -> Time {
         let Some(look) = &self.look else { return Time::MIN };
-        look.time_at(if self.trouble.is_some() { look.read_at } else { Moment::now() })
+        look.time_at(if self.trouble.is_some() { look.read_at } else { self.drawn_at.max(look.read_at) })
     }
 
     pub(super) fn sections(&self) -> Vec<Section<'_>> {
@@ -121,10 +131,10 @@ impl Model {
 
     /// What became of an order.
     pub(super) fn is_done(&mut self, done: Done, random: &dyn RandomSource) {
-        match (done, &mut self.dialog) {
-            (Done::Did { act, task, then }, dialog) => {
-                self.said =
-                    tenure_view::offers::Act::done(act.word()).map(|words| format!("{then}: {words}"));
+        let Done { given: Given { act, task, request }, outcome } = done;
+        match (outcome, &mut self.dialog) {
+            (Ok(then), dialog) => {
+                self.said = Act::done(act.word()).map(|words| format!("{then}: {words}"));
                 // Another form may have been opened meanwhile.
                 if matches!(dialog, Some(Dialog::Form(form)) if form.is_sent && form.task.id == task) {
                     self.dialog = None;
@@ -133,13 +143,11 @@ impl Model {
                     open.id = then;
                 }
             }
-            (Done::Not { request, error, is_same_command }, Some(Dialog::Form(form)))
-                if form.is_of(&request) =>
-            {
-                form.was_not_done(error, is_same_command, random);
+            (Err(error), Some(Dialog::Form(form))) if form.is_of(&request) => {
+                form.was_not_done(&error, random);
             }
             // Its form was closed before the answer came.
-            (Done::Not { error, .. }, _) => self.said = Some(error),
+            (Err(error), _) => self.said = Some(format!("{} of {task}: {error}", act.label())),
         }
     }
 

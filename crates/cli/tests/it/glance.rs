@@ -64,7 +64,9 @@ fn status_shows_on_one_screen_what_is_in_flight_stale_and_quarantined() {
     quarantined   1                  0      1m 40s  parked
 
     unsuccessful in the last 24 hours: 2 (by_operator 2), 2 of them in the last hour; see `tenure task list --ended-badly --since 24h`
-    recovery: not running; run `tenure serve` or `tenure recover --watch`
+    recovery: not running, and 1 task waits for it; run `tenure serve` or `tenure recover --watch`
+    ! 1 task is parked for a person, the oldest for 1m 40s
+    ! 1 task did not succeed, and nobody has seen to it, the oldest for 1m 40s
 
     Stale
       hung running, stale: the lease of w1 at epoch 1 lapsed 2026-01-31T12:00:10Z (1m 30s ago); recovery undoes 1 compensation, and then it is parked for a person; until it is taken over, w1 can still end it
@@ -72,7 +74,7 @@ fn status_shows_on_one_screen_what_is_in_flight_stale_and_quarantined() {
     Quarantined
       parked quarantined: since 2026-01-31T12:00:00Z (1m 40s ago), cause by_operator, because: needs a look
 
-    Failed or compensated in the last 24 hours
+    Failed or compensated, and nobody has seen to it
       broken failed: since 2026-01-31T12:00:00Z (1m 40s ago), cause by_operator, because: no such repo
     $ tenure -q status
     planned 2
@@ -109,7 +111,7 @@ fn what_was_retried_needs_nobody_s_look_any_more() {
     quarantined   0      0
 
     unsuccessful in the last 24 hours: 1 (by_holder 1), 1 of them in the last hour; see `tenure task list --ended-badly --since 24h`
-    recovery: not running; run `tenure serve` or `tenure recover --watch`
+    recovery: not running, and 1 task waits for it; run `tenure serve` or `tenure recover --watch`
     $ tenure task why parked
     parked is quarantined since 2026-01-31T12:00:00Z (just now), cause by_holder, because: look; it was retried as again, which now owes what was not waived
     $ tenure task why again
@@ -154,8 +156,9 @@ fn three_nightly_jobs_that_failed_are_seen_at_a_glance_until_somebody_has_seen_t
 
     unsuccessful in the last 24 hours: 3 (rolled_back 3), 3 of them in the last hour; see `tenure task list --ended-badly --since 24h`
     recovery: not running; run `tenure serve` or `tenure recover --watch`
+    ! 3 tasks did not succeed, and nobody has seen to it, the oldest for 0ms
 
-    Failed or compensated in the last 24 hours
+    Failed or compensated, and nobody has seen to it
       nightly-3 compensated: since 2026-01-31T12:00:00Z (just now), cause rolled_back, because: exit_status_1
       nightly-2 compensated: since 2026-01-31T12:00:00Z (just now), cause rolled_back, because: exit_status_1
       nightly-1 compensated: since 2026-01-31T12:00:00Z (just now), cause rolled_back, because: exit_status_1
@@ -247,8 +250,9 @@ fn namespaces_are_listed_and_status_goes_through_all_of_them() {
 
     unsuccessful in the last 24 hours: 1 (rolled_back 1), 1 of them in the last hour; see `tenure --namespace ci task list --ended-badly --since 24h`
     recovery: not running; run `tenure --namespace ci serve` or `tenure --namespace ci recover --watch`
+    ! 1 task did not succeed, and nobody has seen to it, the oldest for 0ms
 
-    Failed or compensated in the last 24 hours
+    Failed or compensated, and nobody has seen to it
       b compensated: since 2026-01-31T12:00:00Z (just now), cause rolled_back, because: exit_status_1
 
     namespace default at 2026-01-31T12:00:00Z

@@ -198,6 +198,87 @@ fn a_server_that_goes_away_leaves_the_picture_and_is_said_to_be_away() {
 }
 
 #[test]
+fn who_quits_while_an_action_is_carried_out_learns_what_became_of_it() {
+    let place = fleet();
+    let cancel = |screen: &mut Screen| {
+        screen.shows(&["> dead"]);
+        screen.press("/flying");
+        screen.press(ENTER);
+        screen.shows(&["> flying"]);
+        screen.press("a");
+        screen.shows(&["Cancel"]);
+        screen.press("1");
+        screen.shows(&["Type yes to do it"]);
+        screen.press(&format!("not needed{ENTER}yes{ENTER}"));
+        screen.shows(&["waiting for the store"]);
+        screen.press("\x03");
+        screen.shows(&["waiting for the answer…"]);
+    };
+    let turn = place.hold_the_turn();
+    let mut screen = top(&place, "--write");
+    cancel(&mut screen);
+    screen.press("\x03");
+    assert_eq!(screen.ended().code(), Some(6));
+    screen.shows(&[
+        "the cancel of flying was sent, and may or may not have happened",
+        "`tenure task show flying`",
+    ]);
+    assert!(!screen.is_taken());
+    let mut screen = top(&place, "--write");
+    cancel(&mut screen);
+    drop(turn);
+    assert_eq!(screen.ended().code(), Some(0));
+    screen.shows(&["note: flying: The cancel is recorded."]);
+    assert_eq!(place.task("flying")["cancel"]["reason"], "not needed");
+}
+
+#[test]
+fn a_token_that_may_not_act_is_known_before_anything_is_shown() {
+    let place = fleet();
+    let token = |role: &str| {
+        let made = place.done(&format!("token create --name {role} --role {role} -o json"));
+        json(&made)["token"].as_str().expect("a secret").to_owned()
+    };
+    let [reader, operator] = ["reader", "operator"].map(token);
+    let store = format!("sqlite:{}", place.file().display());
+    let serving = Serving::on(&store, "127.0.0.1:0", &["--no-recovery"], &[]);
+    let with = |token: &str, words: &str| {
+        let mut command = place.command(words);
+        command.env("TENURE_STORE", &serving.url).env("TENURE_TOKEN", token);
+        Screen::of(command, SIZE)
+    };
+    let mut screen = with(&reader, "top --write");
+    assert_eq!(screen.ended().code(), Some(1));
+    screen.shows(&["error: --write: ", "this token has the role reader"]);
+    with(&reader, "top").shows(&["read-only", "> dead"]);
+    with(&operator, "top --write").shows(&["acting as your token", "> dead"]);
+}
+
+#[test]
+fn a_small_terminal_still_has_whole_ids_holders_and_times() {
+    let place = fleet();
+    let id = "agent-0197a3c2-5b1e-7c7d-9d54-2f4f1a";
+    place.done(&format!("task create --id {id} --queue agents"));
+    place.done(&format!("task acquire {id} --owner worker-17@build-3 --ttl 2h"));
+    let screen = Screen::of(place.command("top"), (24, 80));
+    screen.shows(&["In flight 2", id]);
+    let text = screen.text();
+    let row = text.lines().find(|line| line.contains(id)).expect("its row");
+    assert!(row.contains("worker-17@build-3") && row.contains("█████ 2h"), "{text}");
+    for whole in [
+        "or `tenure serve` without --no-recovery",
+        "! 1 task is parked for a person, the oldest for",
+        "0 cancelled",
+        "‖ quarantined",
+        "lapsed",
+        "HELD BY",
+    ] {
+        assert!(text.contains(whole), "{whole}:\n{text}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+#[test]
 fn it_needs_a_terminal_and_sensible_options() {
     let place = fleet();
     let ended = place.run("top");

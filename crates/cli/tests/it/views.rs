@@ -187,7 +187,7 @@ fn what_is_owed_is_listed_newest_first_with_what_became_of_it() {
         @r#"
     $ tenure task undo list t
     NUMBER  STATUS  KIND  TARGET  REASON  OUTCOME
-    3       owed    c     three           tried 1 time: no route
+    3       owed    c     three           1 failed try: no route
     2       done    b     two             receipt: removed
     1       waived  a     one=1   first   waived: gone already
     $ tenure task undo list t -o json
@@ -233,6 +233,7 @@ fn a_terminal_gets_colours_and_a_stored_text_can_add_none() {
 
     unsuccessful in the last 24 hours: 1 (by_operator 1), 1 of them in the last hour; see `tenure task list --ended-badly --since 24h`
     recovery: not running; run `tenure serve` or `tenure recover --watch`
+    ! 1 task is parked for a person, the oldest for 0ms
 
     <esc>[1mQuarantined<esc>[0m
       <esc>[31mparked<esc>[0m quarantined: since 2026-01-31T12:00:00Z (just now), cause by_operator, because: \u{1b}[2J\u{7}wiped

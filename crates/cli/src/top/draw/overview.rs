@@ -1,29 +1,44 @@
 //! The head of the screen: where this is, how many tasks are in each state and for how long, how the last hour went, and what needs a
 //! person.
 
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use tenure::core::task::State;
 use tenure::core::time::Time;
-use tenure::instant::{print_seconds, rough};
+use tenure::instant::print_seconds;
 use tenure::store::overview::{Overview, StateCount};
 use tenure_view::needs::needs;
-use tenure_view::words::{Instant, state_mark};
+use tenure_view::words::{Instant, recovery_words, state_mark};
+use textwrap::core::display_width;
 
+use crate::output::harmless_line;
 use crate::top::model::Model;
 use crate::top::style::Palette;
-use crate::top::text::fitted;
+use crate::top::text::{fitted, padded};
 
-/// How many of the things that need a person are named.
+/// How many of the things that need a person are named, where there is room.
 const NEEDS_MAX: usize = 5;
-const NEEDS_MAX_IF_SMALL: usize = 3;
 /// What the name of a state takes at most.
 const WIDEST: usize = 16;
-/// How many bars the chart of an hour has.
+/// How many bars the chart of an hour has, and below that width of the screen.
 const BARS: usize = 30;
+const BARS_IF_NARROW: usize = 15;
+const WIDTH_FOR_BARS: usize = 95;
 const BAR_SIGNS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
+/// The room that the head has.
+#[derive(Clone, Copy)]
+pub(super) struct Room {
+    pub(super) width: usize,
+    /// The most lines.
+    pub(super) height: usize,
+    /// Whether it has everything, or only what is wrong.
+    pub(super) is_whole: bool,
+}
+
 /// The lines of the head.
-pub(super) fn head(model: &Model, width: usize, is_whole: bool) -> Vec<Line<'static>> {
+pub(super) fn head(model: &Model, room: Room) -> Vec<Line<'static>> {
+    let Room { width, height, is_whole } = room;
     let palette = model.palette;
     let mut lines = vec![title(model, width)];
     let Some(look) = &model.look else {
@@ -32,32 +47,46 @@ pub(super) fn head(model: &Model, width: usize, is_whole: bool) -> Vec<Line<'sta
     };
     let (overview, now) = (&look.snapshot.overview, model.now());
     if let Some(words) = &model.trouble {
-        let words = format!("! NOT CONNECTED: this is as of {}. {words}", print_seconds(now));
-        let wrapped = textwrap::wrap(&words, textwrap::Options::new(width).subsequent_indent("  "));
-        lines.extend(wrapped.into_iter().take(3).map(|line| Line::styled(line.into_owned(), palette.bad())));
+        let words = format!("NOT CONNECTED: this is as of {}. {words}", print_seconds(now));
+        lines.extend(alarm(&words, width, palette).into_iter().take(3));
     }
     if is_whole {
         lines.extend(states(overview, now, width, palette));
-        lines.push(last_hour(overview, now, palette));
+        lines.push(last_hour(overview, now, width, palette));
         lines.push(recovery(overview, now, palette));
     }
+    let rest = height.saturating_sub(lines.len() + usize::from(is_whole)).max(1);
     let needs = needs(&look.snapshot, now);
-    if needs.is_empty() {
-        lines.push(Line::styled("Nothing needs you now.", palette.good()));
-    }
-    let room = if is_whole { NEEDS_MAX } else { NEEDS_MAX_IF_SMALL };
-    for need in needs.iter().take(room) {
-        let words = format!("! {}", need.words);
-        let wrapped = textwrap::wrap(&words, textwrap::Options::new(width).subsequent_indent("  "));
-        // Where there is little room, a beginning must do.
-        let shown = wrapped.into_iter().take(if is_whole { 2 } else { 1 });
-        lines.extend(shown.map(|line| Line::styled(line.into_owned(), palette.bad())));
-    }
-    if needs.len() > room {
-        lines.push(Line::styled(format!("! and {} more", needs.len() - room), palette.bad()));
+    let needs: Vec<_> = needs.iter().map(|need| alarm(&need.words, width, palette)).collect();
+    match needs.is_empty() {
+        true => lines.push(Line::styled("Nothing needs you now.", palette.good())),
+        false => lines.extend(that_fit(needs, rest, palette)),
     }
     if is_whole {
         lines.push(Line::default());
+    }
+    lines
+}
+
+/// Something that is wrong, over as many lines as it takes.
+fn alarm(words: &str, width: usize, palette: Palette) -> Vec<Line<'static>> {
+    let words = harmless_line(&format!("! {words}"));
+    let wrapped = textwrap::wrap(&words, textwrap::Options::new(width).subsequent_indent("  "));
+    wrapped.into_iter().map(|line| Line::styled(line.into_owned(), palette.bad())).collect()
+}
+
+/// The most pressing needs, each whole, and how many more there are. Of the first at least the beginning is shown.
+fn that_fit(needs: Vec<Vec<Line<'static>>>, rest: usize, palette: Palette) -> Vec<Line<'static>> {
+    let all = needs.len();
+    let mut lines = Vec::new();
+    for (nth, need) in needs.into_iter().enumerate() {
+        // One line is for how many more there are.
+        let room = if nth + 1 == all { rest } else { rest.saturating_sub(1) };
+        if nth > 0 && (nth == NEEDS_MAX || lines.len() + need.len() > room) {
+            lines.push(Line::styled(format!("! and {} more", all - nth), palette.bad()));
+            break;
+        }
+        lines.extend(need.into_iter().take(room.max(1)));
     }
     lines
 }
@@ -69,20 +98,23 @@ fn title(model: &Model, width: usize) -> Line<'static> {
         None => "read-only".to_owned(),
     };
     let time = model.look.as_ref().map(|_| print_seconds(model.now())).unwrap_or_default();
-    let words = format!("{}  {}  {writes}  {time}", heading.namespace, heading.store);
+    // The last is what is cut off: it can be long, and its person chose it.
+    let words = format!("{}  {writes}  {time}  {}", heading.namespace, heading.store);
     Line::from(vec![
         Span::styled("tenure top  ", model.palette.strong()),
         Span::raw(fitted(&words, width.saturating_sub(12))),
     ])
 }
 
-/// A column for each state: its name, how many, and the age of the oldest.
-fn states(overview: &Overview, now: Time, width: usize, palette: Palette) -> [Line<'static>; 3] {
-    let even = width / overview.states.len().max(1);
-    let mut lines = [Vec::new(), Vec::new(), Vec::new()];
-    for one in &overview.states {
+/// What is said of a state: its name, how many tasks are in it, and the age of the oldest.
+struct StateColumn {
+    words: [String; 3],
+    style: Style,
+}
+
+impl StateColumn {
+    fn of(one: &StateCount, now: Time, before_age: &str, palette: Palette) -> StateColumn {
         let mark = state_mark(one.state);
-        let column = if even >= WIDEST { even.min(18) } else { (mark.word.len() + 3).max(11) };
         let is_bad =
             one.count > 0 && matches!(one.state, State::Failed | State::Quarantined) || one.stale > 0;
         let style = match (is_bad, one.count) {
@@ -90,21 +122,55 @@ fn states(overview: &Overview, now: Time, width: usize, palette: Palette) -> [Li
             (false, 0) => palette.faint(),
             (false, _) => palette.strong(),
         };
-        let oldest = one.oldest.as_ref().map(|oldest| Instant::of(oldest.since, now));
-        let age = match oldest {
+        let age = match one.oldest.as_ref().map(|oldest| Instant::of(oldest.since, now)) {
             Some(at) if at.is_ahead => format!("in {}", at.rough),
-            Some(at) if even >= WIDEST => format!("oldest {}", at.rough),
-            Some(at) => at.rough,
+            Some(at) => format!("{before_age}{}", at.rough),
             None => String::new(),
         };
-        for (line, words) in lines.iter_mut().zip([format!("{} {}", mark.mark, mark.word), counted(one), age])
-        {
-            let words = fitted(&words, column.saturating_sub(1));
-            let style = if line.is_empty() && words.starts_with(mark.mark) { palette.faint() } else { style };
-            line.push(Span::styled(format!("{words:<column$}"), style));
+        StateColumn { words: [format!("{} {}", mark.mark, mark.word), counted(one), age], style }
+    }
+
+    fn width(&self) -> usize {
+        self.words.iter().map(|words| display_width(words)).max().unwrap_or_default() + 2
+    }
+}
+
+/// A column for each state, or, where they don't fit beside each other, one after the other.
+fn states(overview: &Overview, now: Time, width: usize, palette: Palette) -> Vec<Line<'static>> {
+    let even = (width / overview.states.len().max(1)).min(18);
+    let before_age = if even >= WIDEST { "oldest " } else { "" };
+    let columns: Vec<StateColumn> =
+        overview.states.iter().map(|one| StateColumn::of(one, now, before_age, palette)).collect();
+    let widths: Vec<usize> =
+        columns.iter().map(|one| if even >= WIDEST { even.max(one.width()) } else { one.width() }).collect();
+    if widths.iter().sum::<usize>() > width + 2 {
+        return in_a_row(&columns, width);
+    }
+    let line = |nth: usize| {
+        let cells = columns.iter().zip(&widths).map(|(one, width)| {
+            let style = if nth == 0 { palette.faint() } else { one.style };
+            let words = one.words.get(nth).map_or("", String::as_str);
+            Span::styled(padded(words, *width), style)
+        });
+        Line::from(cells.collect::<Vec<_>>())
+    };
+    (0..3).map(line).collect()
+}
+
+fn in_a_row(columns: &[StateColumn], width: usize) -> Vec<Line<'static>> {
+    let mut lines: Vec<Line<'static>> = Vec::new();
+    for StateColumn { words: [name, count, age], style } in columns {
+        let age = if age.is_empty() { String::new() } else { format!(", {age}") };
+        let words = format!("{name} {count}{age}");
+        match lines.last_mut().filter(|line| line.width() + 3 + display_width(&words) <= width) {
+            Some(line) => {
+                line.push_span(Span::raw("   "));
+                line.push_span(Span::styled(words, *style));
+            }
+            None => lines.push(Line::from(Span::styled(words, *style))),
         }
     }
-    lines.map(Line::from)
+    lines
 }
 
 fn counted(one: &StateCount) -> String {
@@ -115,14 +181,17 @@ fn counted(one: &StateCount) -> String {
     }
 }
 
-/// A bar for every two minutes of the last hour, and the sums.
-fn last_hour(overview: &Overview, now: Time, palette: Palette) -> Line<'static> {
-    let mut bars = [0_u64; BARS];
+/// Bars for the last hour, and the sums.
+fn last_hour(overview: &Overview, now: Time, width: usize, palette: Palette) -> Line<'static> {
+    const MINUTES: usize = 60;
+    let count = if width >= WIDTH_FOR_BARS { BARS } else { BARS_IF_NARROW };
+    let mut bars = vec![0_u64; count];
     let (mut completed, mut badly, mut cancelled) = (0, 0, 0);
     for minute in &overview.minutes {
-        let ago = usize::try_from(now.since(minute.at).as_micros() / 60_000_000 / 2).unwrap_or(BARS);
-        if let Some(at) = BARS.checked_sub(ago + 1) {
-            bars[at] += minute.completed + minute.ended_badly + minute.cancelled;
+        let minutes = usize::try_from(now.since(minute.at).as_micros() / 60_000_000).unwrap_or(MINUTES);
+        let at = count.checked_sub(minutes * count / MINUTES + 1);
+        if let Some(bar) = at.and_then(|at| bars.get_mut(at)) {
+            *bar += minute.completed + minute.ended_badly + minute.cancelled;
         }
         completed += minute.completed;
         badly += minute.ended_badly;
@@ -145,17 +214,29 @@ fn last_hour(overview: &Overview, now: Time, palette: Palette) -> Line<'static> 
 }
 
 fn recovery(overview: &Overview, now: Time, palette: Palette) -> Line<'static> {
-    let watchers = &overview.recovery;
-    let kinds: Vec<&str> = watchers.kinds().iter().map(|kind| kind.as_str()).collect();
-    let kinds = if kinds.is_empty() { "no kinds of undo".to_owned() } else { kinds.join(", ") };
-    match watchers.seen_at {
-        Some(seen_at) if watchers.are_there(now) => {
-            let words = format!("recovery  seen {} ago, handles {kinds}", rough(now.since(seen_at)));
-            Line::styled(words, palette.faint())
-        }
-        Some(seen_at) => {
-            Line::styled(format!("recovery  gone for {}", rough(now.since(seen_at))), palette.bad())
-        }
-        None => Line::styled("recovery  was never here", palette.faint()),
+    let words = format!("recovery  {}", recovery_words(&overview.recovery, now));
+    let is_gone = overview.recovery.seen_at.is_some() && !overview.recovery.are_there(now);
+    Line::styled(words, if is_gone { palette.bad() } else { palette.faint() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn needs_are_whole_or_counted_and_of_the_first_there_is_always_a_beginning() {
+        let palette = Palette::of(false);
+        let two_lines = || alarm("the first of them takes two", 16, palette);
+        let fitting = |count: usize, rest| {
+            let lines = that_fit(vec![two_lines(); count], rest, palette);
+            lines.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let [first, second] = ["! the first of", "  them takes two"].map(str::to_owned);
+        let more = |count: u32| format!("! and {count} more");
+        assert_eq!(fitting(1, 2), [first.clone(), second.clone()]);
+        assert_eq!(fitting(2, 3), [first.clone(), second.clone(), more(1)]);
+        assert_eq!(fitting(2, 4).len(), 4);
+        assert_eq!(fitting(3, 1), [first, more(2)]);
+        assert_eq!(fitting(9, 100).last(), Some(&more(4)), "five are named");
     }
 }
