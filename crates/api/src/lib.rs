@@ -22,6 +22,7 @@ pub mod json;
 pub mod list;
 mod members;
 pub mod overview;
+pub mod patch;
 pub mod policy;
 pub mod put;
 mod read;

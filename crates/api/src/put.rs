@@ -171,19 +171,19 @@ impl PutBody {
         put.epoch = self.epoch.map(Epoch);
         put.attempts = self.attempts;
         put.reason = self.reason.map(|words| Reason::named("reason", words)).transpose()?;
-        // What is stored already has its holder from its commands.
-        if put.revision.is_none_or(|revision| revision.0 == 0) {
-            put.holder = match put.state {
-                State::Running => holder(LEASE_FIELDS, self.lease)?,
-                State::Dispatched => holder(RESERVATION_FIELDS, self.reservation)?,
-                State::Planned
-                | State::Compensating
-                | State::Completed
-                | State::Failed
-                | State::Compensated
-                | State::Quarantined => None,
-            };
-        }
+        let holder = match put.state {
+            State::Running => holder(LEASE_FIELDS, self.lease),
+            State::Dispatched => holder(RESERVATION_FIELDS, self.reservation),
+            State::Planned
+            | State::Compensating
+            | State::Completed
+            | State::Failed
+            | State::Compensated
+            | State::Quarantined => Ok(None),
+        };
+        // What is stored has its holder from its commands, whatever a record says of it.
+        let is_new = put.revision.is_none_or(|revision| revision.0 == 0);
+        put.holder = if is_new { holder? } else { holder.unwrap_or_default() };
         Ok(put)
     }
 }

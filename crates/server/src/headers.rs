@@ -50,8 +50,8 @@ pub(crate) fn preferred_return(headers: &HeaderMap) -> Option<&'static str> {
 
 /// Refuses a header that the route would ignore: its sender would believe that it took effect.
 pub(crate) fn are_heard(route: &Route, headers: &HeaderMap) -> Result<(), Problem> {
-    if headers.contains_key(IF_MATCH) && route.method != Method::Put {
-        let limit = "only PUT accepts a revision; prove a lease with `owner` and `epoch`";
+    if headers.contains_key(IF_MATCH) && !matches!(route.method, Method::Put | Method::Patch) {
+        let limit = "only PUT and PATCH accept a revision; prove a lease with `owner` and `epoch`";
         return Err(Refusal::invalid("If-Match", limit).into());
     }
     if route.method != Method::Get && headers.contains_key(&IDEMPOTENCY_KEY) && !route.names_its_command() {

@@ -73,6 +73,7 @@ fn method(method: Method) -> HttpMethod {
         Method::Get => HttpMethod::Get,
         Method::Post => HttpMethod::Post,
         Method::Put => HttpMethod::Put,
+        Method::Patch => HttpMethod::Patch,
         Method::Delete => HttpMethod::Delete,
     }
 }
@@ -145,7 +146,7 @@ fn headers(route: &Route) -> Vec<(&'static str, &'static str)> {
     if route.query.iter().any(|(name, _)| *name == "return") {
         headers.push(("Prefer", "`return=minimal` or `return=representation`, like the parameter `return`."));
     }
-    if route.method == Method::Put {
+    if matches!(route.method, Method::Put | Method::Patch) {
         let words = "The `ETag` that the task had when you read it. If the task has changed since, 412 `stale_write`.";
         headers.push(("If-Match", words));
     }

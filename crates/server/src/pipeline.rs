@@ -107,7 +107,7 @@ async fn work(
     };
     let body = match route.method {
         Method::Get => body::Bytes::none(),
-        Method::Post | Method::Put | Method::Delete => {
+        Method::Post | Method::Put | Method::Patch | Method::Delete => {
             let kind = match route.audience {
                 Audience::Program => BodyKind::Json,
                 Audience::Person => BodyKind::Form,

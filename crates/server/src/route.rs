@@ -26,6 +26,8 @@ pub enum Method {
     Post,
     /// Writes a whole record.
     Put,
+    /// Changes a part of a record.
+    Patch,
     /// Revokes a token.
     Delete,
 }
@@ -37,6 +39,7 @@ impl Method {
             Method::Get => "GET",
             Method::Post => "POST",
             Method::Put => "PUT",
+            Method::Patch => "PATCH",
             Method::Delete => "DELETE",
         }
     }
@@ -46,6 +49,7 @@ impl Method {
             Method::Get => MethodFilter::GET,
             Method::Post => MethodFilter::POST,
             Method::Put => MethodFilter::PUT,
+            Method::Patch => MethodFilter::PATCH,
             Method::Delete => MethodFilter::DELETE,
         }
     }

@@ -118,6 +118,7 @@ fn table() -> Vec<Route> {
         route!(Get "/v1/{ns}/tasks", Namespace(Reader), "List tasks, the newest first", lists::tasks, query FILTER, gives 200 shape::Tasks),
         route!(Get "/v1/{ns}/tasks/{id}", Namespace(Reader), "Show a task", tasks::show, gives 200 shape::OneTask),
         route!(Put "/v1/{ns}/tasks/{id}", Namespace(Operator), "Write a whole record", tasks::put, query TASK, takes shape::PutBody, gives 200 shape::AnsweredTask),
+        route!(Patch "/v1/{ns}/tasks/{id}", Namespace(Operator), "Change what a JSON merge patch names of a record", tasks::patch, query TASK, takes shape::PatchBody, gives 200 shape::AnsweredTask),
         route!(Get "/v1/{ns}/tasks/{id}/why", Namespace(Reader), "Explain the state of a task", tasks::why_so, gives 200 shape::Why),
         route!(Get "/v1/{ns}/tasks/{id}/events", Namespace(Reader), "The history of a task, as a page or a stream", events::of_task, query HISTORY, gives 200 shape::Events),
 
@@ -135,10 +136,11 @@ fn table() -> Vec<Route> {
         route!(Post "/v1/{ns}/tasks/{id}/quarantine", Namespace(Worker), "Park a task for a person", verbs::quarantine, query TASK, takes body::QuarantineBody, gives 200 shape::AnsweredTask),
         route!(Post "/v1/{ns}/tasks/{id}/cancel", Namespace(Operator), "Cancel a task, or ask its holder to stop", verbs::cancel, query TASK, takes body::CancelBody, gives 200 shape::AnsweredTask),
         route!(Post "/v1/{ns}/tasks/{id}/compensate", Namespace(Operator), "Close a task as undone", verbs::compensate, query TASK, takes body::CompensateBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/label", Namespace(Worker), "Set and remove labels while the work runs", verbs::label, query TASK, takes body::LabelBody, gives 200 shape::AnsweredTask),
         route!(Post "/v1/{ns}/tasks/{id}/notes", Namespace(Operator), "Add a note, correct the reason for the end, or dismiss it", verbs::note, query TASK, takes body::NoteBody, gives 200 shape::AnsweredTask),
         route!(Post "/v1/{ns}/tasks/{id}/retry", Namespace(Operator), "Retry a task that ended badly, as a new task", verbs::retry, query TASK, takes body::RetryBody, gives 201 shape::AnsweredTask),
         route!(Post "/v1/{ns}/tasks/{id}/compensations", Namespace(Worker), "Register a compensation", verbs::register, query TASK, takes body::RegisterBody, gives 201 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/compensations/{seq}/settle", Namespace(Worker), "Report that an undo ran or failed", verbs::settle, query TASK, takes body::SettleBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/compensations/{seq}/settle", Namespace(Worker), "Report that an undo ran or failed, or, by operator, that it was undone by hand", verbs::settle, query TASK, takes body::SettleBody, gives 200 shape::AnsweredTask),
         route!(Post "/v1/{ns}/tasks/{id}/compensations/{seq}/waive", Namespace(Operator), "Waive a compensation", verbs::waive, query TASK, takes body::WaiveBody, gives 200 shape::AnsweredTask),
         route!(Post "/v1/{ns}/tasks/{id}/compensations/adopt", Namespace(Worker), "Adopt what older leases owe", verbs::adopt, query TASK, takes body::AdoptBody, gives 200 shape::AnsweredTask),
 

@@ -154,6 +154,19 @@ impl PartialSchema for PutBody {
 
 impl ToSchema for PutBody {}
 
+/// What a merge patch changes of a record.
+pub(crate) struct PatchBody;
+
+impl PartialSchema for PatchBody {
+    fn schema() -> RefOr<Schema> {
+        let words = "A part of a task as it is shown: what is named is changed, `null` gives a default back, the rest stays. \
+                     Lists are replaced as a whole.";
+        ObjectBuilder::new().description(Some(words)).into()
+    }
+}
+
+impl ToSchema for PatchBody {}
+
 /// Text for people or for other programs.
 pub(crate) struct Plain;
 

@@ -492,15 +492,6 @@ fn puts(task: Option<&Task>) -> Vec<Action> {
         puts.push(Put { epoch: Some(Epoch(77)), ..base.clone() });
         puts.push(Put { created_at: Some(NOW + seconds(1)), ..base.clone() });
         puts.push(Put { compensations: Vec::new(), ..base.clone() });
-        for state in [State::Running, State::Dispatched] {
-            for expires_at in [NOW - seconds(60), NOW + seconds(60), NOW + Span::from_days(8)] {
-                let holder = Some(PutHolder { owner: owner("w"), granted_to: None, expires_at });
-                for why in [None, Some(reason("moves in"))] {
-                    let holder = holder.clone();
-                    puts.push(Put { state, holder, reason: why, ..base.clone() });
-                }
-            }
-        }
         for state in State::ALL {
             let words = state.terminal().map(|_| reason("better words"));
             let put = Put { state, terminal_reason: words, ..base.clone() };
@@ -508,5 +499,20 @@ fn puts(task: Option<&Task>) -> Vec<Action> {
             puts.push(put);
         }
     }
+    puts.extend(held_elsewhere());
     puts.into_iter().map(|put| Action::Put(Box::new(put))).collect()
+}
+
+/// New records that somebody holds elsewhere, in time and too late, with a reason and without.
+fn held_elsewhere() -> Vec<Put> {
+    let mut puts = Vec::new();
+    for state in [State::Running, State::Dispatched] {
+        for expires_at in [NOW - seconds(60), NOW + seconds(60), NOW + Span::from_days(8)] {
+            for why in [None, Some(reason("moves in"))] {
+                let holder = Some(PutHolder { owner: owner("w"), granted_to: None, expires_at });
+                puts.push(Put { state, holder, reason: why, ..Put::new(id()) });
+            }
+        }
+    }
+    puts
 }

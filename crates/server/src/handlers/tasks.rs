@@ -3,18 +3,20 @@
 use axum::body::Body;
 use axum::http::header::{HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use axum::http::{Response, StatusCode};
+use tenure::Error;
 use tenure::api::command::CommandName;
 use tenure::api::list::TaskAnswer;
+use tenure::api::patch;
 use tenure::core::command::Action;
 use tenure::core::id::Revision;
-use tenure::core::refusal::Refusal;
+use tenure::core::refusal::{Code, Refusal};
 use tenure::store::answering::AnswerForm;
 use tenure::store::size::task_bytes;
 use tenure::why::why_watched;
 
 use super::answers::{look, named, tag, told};
 use super::{answer_form, verbs};
-use crate::headers::one;
+use crate::headers::{one, request_id};
 use crate::problem::Problem;
 use crate::route::{Answered, Asked, json};
 
@@ -54,14 +56,53 @@ pub(crate) async fn put(asked: Asked) -> Answered {
     let mut command = verbs::command(&asked, CommandName::Put, &asked.body.text)?;
     let Action::Put(put) = &mut command.action else { return Err(Problem::broken("the put is not a put")) };
     if let Some(revision) = if_match(&asked.head.headers)? {
-        if put.revision.is_some_and(|said| said != revision) {
-            return Err(Refusal::invalid("revision", "differs from If-Match; give only one of them").into());
-        }
-        put.revision = Some(revision);
+        put.revision = Some(same_revision(put.revision, revision)?);
     }
     let is_new = put.revision.is_none_or(|revision| revision == Revision(0));
     let answer = verbs::decide(&asked, command, form).await?;
     told(&asked, if is_new { StatusCode::CREATED } else { StatusCode::OK }, answer).await
+}
+
+/// How often a patch that names no revision is made again of the newest record.
+const PATCH_TRIES: usize = 8;
+
+/// `PATCH …/tasks/{id}`. Without a revision it applies to the newest record: if that changes meanwhile, it is read again.
+pub(crate) async fn patch(asked: Asked) -> Answered {
+    let form = answer_form(&asked, AnswerForm::Whole)?;
+    let tagged = if_match(&asked.head.headers)?;
+    let is_bound = tagged.is_some() || patch::names_a_revision(&asked.body.text);
+    if !is_bound && request_id(&asked.head.headers)?.is_some() {
+        // The repeat would be made of another record, and so be another command.
+        let limit = "give If-Match, too: only then a repeat is the same command";
+        return Err(Refusal::invalid("Idempotency-Key", limit).into());
+    }
+    let mut tries = PATCH_TRIES;
+    loop {
+        let task = look(&asked).await?;
+        let mut command =
+            verbs::command(&asked, CommandName::Put, &patch::put_body(&task, &asked.body.text)?)?;
+        let Action::Put(put) = &mut command.action else {
+            return Err(Problem::broken("the patch is not a put"));
+        };
+        if let Some(revision) = tagged {
+            let said = put.revision.filter(|_| patch::names_a_revision(&asked.body.text));
+            put.revision = Some(same_revision(said, revision)?);
+        }
+        match verbs::decide(&asked, command, form).await {
+            Err(Error::Refused(refusal)) if refusal.code == Code::StaleWrite && !is_bound && tries > 0 => {
+                tries -= 1;
+            }
+            answer => return told(&asked, StatusCode::OK, answer?).await,
+        }
+    }
+}
+
+/// The revision of `If-Match`, where the body says no other.
+fn same_revision(said: Option<Revision>, revision: Revision) -> Result<Revision, Refusal> {
+    if said.is_some_and(|said| said != revision) {
+        return Err(Refusal::invalid("revision", "differs from If-Match; give only one of them"));
+    }
+    Ok(revision)
 }
 
 /// `GET …/tasks/{id}/why`.

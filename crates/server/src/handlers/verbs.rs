@@ -150,6 +150,7 @@ verbs! {
     quarantine: Quarantine, OK;
     cancel: Cancel, OK;
     compensate: Compensate, OK;
+    label: Label, OK;
     note: Notes, OK;
     register: Register, CREATED;
     settle: Settle, OK;

@@ -50,7 +50,7 @@ async fn ask(client: &Client, route: &Route, namespace: &str) -> Reply {
     let line = format!("{} {}", route.method.as_str(), path(route, namespace));
     match route.method {
         Method::Get => reply(client.request(&line)).await,
-        Method::Post | Method::Put | Method::Delete => client.send(&line, json!({})).await,
+        Method::Post | Method::Put | Method::Patch | Method::Delete => client.send(&line, json!({})).await,
     }
 }
 

@@ -1,0 +1,130 @@
+//! A JSON merge patch (RFC 7396) on a whole record: what it names is changed, what it gives as `null` goes back to its default, and the
+//! rest stays. It is decided as a put of the record that results.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+use tenure_core::command::Put;
+use tenure_core::refusal::Refusal;
+use tenure_core::task::Task;
+
+use crate::body::PutBody;
+use crate::read::read_whole;
+
+/// The members of an object, each as it stands. Numbers keep their digits that way.
+type Members<'a> = BTreeMap<String, &'a RawValue>;
+
+/// The body of a put that changes in the record of a task what `patch` names. Who gives it and why may be in the patch, as in the body
+/// of a put; the revision is the task's where the patch says none.
+pub fn put_body(task: &Task, patch: &str) -> Result<String, Refusal> {
+    let changes: Members<'_> = read_whole(patch, "body", "a single JSON object")?;
+    Ok(merged(&crate::to_json(&PutBody::from(&Put::of(task))), &changes))
+}
+
+/// Whether the patch says which revision it is for.
+pub fn names_a_revision(patch: &str) -> bool {
+    serde_json::from_str::<Members<'_>>(patch)
+        .is_ok_and(|changes| changes.get("revision").is_some_and(|revision| revision.get() != "null"))
+}
+
+/// The object with the changes, as text. A value that is no object is replaced by an empty one first.
+fn merged(text: &str, changes: &Members<'_>) -> String {
+    let before: Members<'_> = serde_json::from_str(text).unwrap_or_default();
+    let mut after: BTreeMap<&str, String> =
+        before.iter().map(|(name, value)| (name.as_str(), value.get().to_owned())).collect();
+    for (name, change) in changes {
+        if change.get() == "null" {
+            after.remove(name.as_str());
+            continue;
+        }
+        let value = match serde_json::from_str::<Members<'_>>(change.get()) {
+            Ok(inner) => merged(after.get(name.as_str()).map_or("{}", String::as_str), &inner),
+            Err(_) => change.get().to_owned(),
+        };
+        after.insert(name.as_str(), value);
+    }
+    let members = after.iter().map(|(name, value)| format!("{}:{value}", serde_json::Value::from(*name)));
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use tenure_core::id::{Document, LabelKey, LabelValue, Namespace, Queue, Revision, TaskId};
+    use tenure_core::time::Span;
+
+    use super::*;
+    use crate::put::read_put;
+
+    fn task(payload: &str) -> Task {
+        let label =
+            |key, value| (LabelKey::new(key).expect("a key"), LabelValue::new(value).expect("a value"));
+        let mut task =
+            Task::blank(Namespace::new("default").expect("a name"), TaskId::new("t").expect("a name"));
+        task.revision = Revision(3);
+        task.queue = Queue::new("agents").expect("a name");
+        task.labels = [label("issue", "168"), label("who", "me")].into();
+        task.payload = Document::new(payload).expect("JSON");
+        task.policy.max_attempts = 3;
+        task.policy.stall_after = Some(Span::from_secs(300));
+        task
+    }
+
+    /// The record after a patch, read and written as JSON.
+    fn after_of(payload: &str, patch: &str) -> Result<String, Refusal> {
+        let namespace = Namespace::new("default")?;
+        let put = read_put(&put_body(&task(payload), patch)?, &namespace)?;
+        Ok(crate::to_json(&PutBody::from(&put)))
+    }
+
+    fn after(patch: &str) -> Result<String, Refusal> {
+        after_of(r#"{"deep":{"a":1,"b":2},"n":12345678901234567890.50}"#, patch)
+    }
+
+    #[track_caller]
+    fn has(text: &str, parts: &[&str]) {
+        for part in parts {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn what_a_patch_names_is_changed_and_the_rest_stays() {
+        let text = after(r#"{"labels":{"issue":null,"branch":"fix"},"priority":5}"#).expect("patched");
+        has(&text, &[r#""labels":{"branch":"fix","who":"me"}"#, r#""priority":5"#, r#""queue":"agents""#]);
+        has(
+            &text,
+            &["12345678901234567890.50", r#""max_attempts":3"#, r#""stall_after":"5m""#, r#""revision":3"#],
+        );
+    }
+
+    #[test]
+    fn null_goes_back_to_the_default_at_any_depth() {
+        let text = after(r#"{"queue":null,"payload":{"deep":{"a":null}},"policy":{"stall_after":null}}"#);
+        let text = text.expect("patched");
+        has(&text, &[r#""queue":"default""#, r#""deep":{"b":2}"#, r#""max_attempts":3"#]);
+        assert!(!text.contains("stall_after"), "{text}");
+    }
+
+    #[test]
+    fn lists_and_plain_values_are_replaced_whole() {
+        let text = after(r#"{"payload":[1]}"#).expect("patched");
+        has(&text, &[r#""payload":[1]"#]);
+        let text = after_of("7", r#"{"payload":{"a":{"b":null,"c":1}}}"#).expect("patched");
+        has(&text, &[r#""payload":{"a":{"c":1}}"#]);
+    }
+
+    #[test]
+    fn a_patch_may_say_its_revision() {
+        assert!(
+            names_a_revision(r#"{"revision":2}"#) && !names_a_revision(r#"{"revision":null,"priority":1}"#)
+        );
+        has(&after(r#"{"revision":2}"#).expect("patched"), &[r#""revision":2"#]);
+    }
+
+    #[test]
+    fn a_patch_that_is_no_object_or_names_an_unknown_field_is_refused() {
+        assert_eq!(after("[1]").expect_err("no object").code, tenure_core::refusal::Code::Invalid);
+        let refused = after(r#"{"prio":5}"#).expect_err("unknown").to_string();
+        assert!(refused.contains("prio"), "{refused}");
+    }
+}
