@@ -20,7 +20,7 @@ use tenure_core::task::{Ending, Phase, Task};
 use tenure_core::time::Time;
 use tokio::sync::watch;
 
-use crate::access::{NewToken, Token, TokenHash, Tokens};
+use crate::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use crate::answering::{AnswerOptions, Answered};
 use crate::budget::AnswerBudget;
 use crate::codec::Sealed;
@@ -563,8 +563,8 @@ impl Store for MemoryStore {
         self.change_tokens(TokenChange::Add(hash, new))
     }
 
-    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
-        self.change_tokens(TokenChange::Revoke { name, by })
+    fn revoke_token(&self, which: TokenToRevoke, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
+        self.change_tokens(TokenChange::Revoke { which, by })
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
