@@ -267,9 +267,8 @@ fn revoking_ones_own_token_and_the_last_admin_is_said_beforehand() {
         );
         let (_, rest) = page.text.split_once("name=\"hash\" value=\"").expect("a form");
         let hash = rest.split('"').next().expect("an end");
-        let done = browser
-            .submit("/access/revoke", &[("name", "root"), ("hash", hash), ("confirm", "on")])
-            .await;
+        let done =
+            browser.submit("/access/revoke", &[("name", "root"), ("hash", hash), ("confirm", "on")]).await;
         assert_eq!(done.status, 303, "{}", done.text);
         let after = browser.get("/access").await;
         assert!(after.status == 303 && after.header("location").starts_with("/sign-in"), "{}", after.text);
