@@ -355,6 +355,7 @@ fn passes(filter: &Filter, task: &Task, now: Time) -> bool {
         && filter.cause.is_none_or(|cause| task.ending().is_some_and(|ending| ending.cause == cause))
         && filter.queue.as_ref().is_none_or(|queue| task.queue == *queue)
         && filter.owner.as_ref().is_none_or(|owner| held_by() == Some(owner))
+        && filter.id_prefix.as_ref().is_none_or(|prefix| task.id.as_str().starts_with(prefix.as_str()))
         && filter.saga_id.as_ref().is_none_or(|saga_id| task.saga_id == *saga_id)
         && filter.labels.iter().all(|(key, value)| label((key, value)))
         && (!filter.stale || task.is_stale(now))

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use tenure::api::wire::parse_word;
-use tenure::core::id::{LabelKey, LabelValue, Owner, Queue, SagaId};
+use tenure::core::id::{LabelKey, LabelValue, Owner, Queue, SagaId, TaskId};
 use tenure::core::refusal::Refusal;
 use tenure::instant::Since;
 use tenure::record::task_page;
@@ -61,6 +61,7 @@ pub(crate) async fn filter(asked: &Asked) -> Result<Filter, Problem> {
     filter.cause = query.one("cause")?.map(|word| parse_word("cause", word)).transpose()?;
     filter.queue = query.one("queue")?.map(Queue::new).transpose()?;
     filter.owner = query.one("owner")?.map(Owner::new).transpose()?;
+    filter.id_prefix = query.one("id_prefix")?.map(|id| TaskId::named("id_prefix", id)).transpose()?;
     filter.saga_id = query.one("saga_id")?.map(SagaId::new).transpose()?;
     filter.labels = labels.collect::<Result<_, Refusal>>()?;
     filter.stale = query.flag("stale")?;

@@ -24,6 +24,7 @@ fn a_search_leads_to_the_task_the_label_or_the_owner() {
             ("build:42%2Bx@y", "/tasks/default/build%3A42%2Bx%40y"),
             ("issue%3D168", "/tasks?ns=default&order=newest&label=issue%3D168"),
             ("host%2F1", "/tasks?ns=default&owner=host%2F1&order=newest"),
+            ("build%3A4", "/tasks?ns=default&id_prefix=build%3A4&order=newest"),
             ("of-nothing", "/tasks?ns=default&order=newest&searched=of-nothing"),
         ] {
             let led = browser.get(&format!("/search?ns=default&q={words}")).await;
