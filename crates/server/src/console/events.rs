@@ -141,7 +141,7 @@ async fn refused(asked: &Asked, namespace: Namespace, problem: Problem) -> Answe
     };
     let now = asked.served.ledger.now().await?;
     let layout = Layout::of(asked, Place::History, "History", &namespace, now).await?;
-    let words = problem.detail().trim_start_matches(field).trim_start_matches(": ").to_owned();
+    let words = problem.detail().to_owned();
     let page = History {
         kinds: kinds(asked),
         kind_error: (field == KINDS).then(|| words.clone()),

@@ -175,7 +175,7 @@ fn a_filter_that_is_refused_comes_back_as_it_was_filled_with_the_reason_beside_i
             "name=\"task\" value=\"build-42\"",
             "name=\"since\" value=\"yesterday\"",
             "name=\"until\" value=\"1h\"",
-            "aria-describedby=\"since-error\"><span class=\"error\" id=\"since-error\" role=\"alert\">a duration such as 24h",
+            "aria-describedby=\"since-error\"><span class=\"error\" id=\"since-error\" role=\"alert\">since: a duration such as 24h",
         ] {
             assert!(page.text.contains(words), "{words} is not in {}", page.text);
         }
