@@ -276,6 +276,9 @@ pub struct TokenName {
     /// The name; it can also be given in the query.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The SHA-256 of its secret, as the list of tokens has it: then it is refused if the name was given to another token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
     /// Who revokes it, while no token exists.
     #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,

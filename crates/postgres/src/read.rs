@@ -461,6 +461,22 @@ impl Conditions {
                 ));
             }
         }
+        if let Some([first, behind]) = filter.id_range() {
+            let [first, behind] = [first, behind].map(|value| wanted.parameter(value));
+            let in_range = |tasks: &str| format!("{tasks}.id >= {first} and {tasks}.id < {behind}");
+            match &filter.namespace {
+                // By the primary key, whose texts are compared byte by byte: `offset` keeps the planner from reading by age instead.
+                Some(namespace) if !filter.stale => {
+                    let namespace = wanted.parameter(namespace.to_string());
+                    wanted.source = format!(
+                        "(select * from tenure.tasks as own where own.namespace = {namespace} and {} offset 0) as tasks \
+                         left join tenure.due on due.namespace = tasks.namespace and due.task = tasks.id",
+                        in_range("own")
+                    );
+                }
+                Some(_) | None => wanted.condition(in_range("tasks")),
+            }
+        }
         if let Some(owner) = &filter.owner {
             wanted.add("due.owner = ", owner.to_string());
         }

@@ -25,6 +25,7 @@ struct Wanted {
     cause: Option<String>,
     queue: Option<String>,
     owner: Option<String>,
+    id_prefix: Option<String>,
     saga_id: Option<String>,
     labels: Vec<(String, String)>,
     stale: bool,
@@ -43,6 +44,7 @@ impl Wanted {
         filter.cause = self.cause.map(|word| parse_word("cause", &word)).transpose()?;
         filter.queue = self.queue.map(Queue::new).transpose()?;
         filter.owner = self.owner.map(Owner::new).transpose()?;
+        filter.id_prefix = self.id_prefix.map(|id| TaskId::named("id_prefix", id)).transpose()?;
         filter.saga_id = self.saga_id.map(SagaId::new).transpose()?;
         let labels =
             self.labels.into_iter().map(|(key, value)| Ok((LabelKey::new(key)?, LabelValue::new(value)?)));

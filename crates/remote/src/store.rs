@@ -15,7 +15,7 @@ use tenure_core::refusal::Code;
 use tenure_core::task::Task;
 use tenure_core::time::{Span, Time};
 use tenure_store::Error;
-use tenure_store::access::{NewToken, Token, TokenHash, Tokens};
+use tenure_store::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use tenure_store::answering::{AnswerOptions, Answered};
 use tenure_store::entropy::{Entropy, SystemEntropy};
 use tenure_store::overview::{Holding, Overview};
@@ -433,9 +433,11 @@ impl Store for RemoteStore {
         })
     }
 
-    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
+    fn revoke_token(&self, which: TokenToRevoke, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
         Box::pin(async move {
-            let body = to_json(&TokenName { name: Some(name.to_string()), by: Some(by.to_string()) });
+            let TokenToRevoke { name, hash } = which;
+            let hash = hash.map(|hash| hash.to_string());
+            let body = to_json(&TokenName { name: Some(name.to_string()), hash, by: Some(by.to_string()) });
             let text = self.wire.delete("/v1/tokens".to_owned(), body).await;
             from_json(&read(text)?).map_err(unreadable)
         })

@@ -416,6 +416,7 @@ async fn a_list_is_asked_for_with_every_field_of_its_filter() {
         filter.queue = Some(Queue::new("q/1").expect("a name"));
         filter.owner = Some(Owner::new("w").expect("a name"));
         filter.labels = vec![(LabelKey::new("k").expect("a key"), LabelValue::new("a&b").expect("a value"))];
+        filter.id_prefix = Some(TaskId::new("t:").expect("an id"));
         filter.saga_id = Some(SagaId::new("s:1").expect("an id"));
         (filter.stale, filter.open, filter.ended_badly, filter.unattended) = (true, true, true, true);
         filter.since = Some(Time::from_micros(0));
@@ -424,7 +425,7 @@ async fn a_list_is_asked_for_with_every_field_of_its_filter() {
     at(&fake).tasks(filter, None, 10.into()).await.expect("a page");
     assert_eq!(
         fake.seen()[0].line,
-        "GET /v1/default/tasks?cause=stalled&queue=q%2F1&owner=w&saga_id=s%3A1&stale=true&open=true&ended_badly=true&unattended=true\
+        "GET /v1/default/tasks?cause=stalled&queue=q%2F1&owner=w&id_prefix=t%3A&saga_id=s%3A1&stale=true&open=true&ended_badly=true&unattended=true\
          &since=1970-01-01T00%3A00%3A00.000000Z&order=oldest&state=failed&state=compensated&label=k%3Da%26b&limit=10"
     );
 }

@@ -7,6 +7,7 @@
 (() => {
   const body = document.body;
   tickWaivers();
+  countTaken();
   if (!body.dataset.now) return rememberNames();
 
   // Times are the store's, whatever the clock of this machine says.
@@ -215,6 +216,20 @@
         if (reason.value.trim()) document.getElementById(reason.name.replace("-reason", "")).checked = true;
       });
     }
+  }
+
+  // The button says for how many tasks it is; without this script the server asks again if that has changed.
+  function countTaken() {
+    const boxes = [...document.querySelectorAll("input[data-take]")];
+    const button = document.querySelector("[data-taken]"), shown = document.querySelector("[data-shown]");
+    const count = () => {
+      const taken = boxes.filter((box) => box.checked).length;
+      shown.value = taken;
+      button.textContent = `Do it for ${taken} ${taken === 1 ? "task" : "tasks"}`;
+    };
+    for (const box of boxes) box.addEventListener("change", count);
+    // A browser that goes back to a form may tick it as it was left.
+    if (boxes.length > 0) window.addEventListener("pageshow", count);
   }
 
   // ---- names ---------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ mod asked;
 mod assets;
 mod audit;
 mod audits;
+mod bulk;
 mod chart;
 mod events;
 mod form;
@@ -68,6 +69,7 @@ const TASKS: &[(&str, &str)] = &[
     ("cause", "Only that ended with this cause."),
     ("queue", "Only of this queue."),
     ("owner", "Only held by this owner."),
+    ("id_prefix", "Only tasks whose id begins with this."),
     ("saga_id", "Only the task with this saga id."),
     ("label", "Only with this label, as `key=value`; may be repeated."),
     ("stale", "Only stale ones."),
@@ -107,8 +109,8 @@ fn table() -> Vec<Route> {
         page!(Get "/live", Store(Reader), "Says when something changed", live::stream, query &[NAMESPACE, ("task", "Only about this task."), ("audit", "`true`: also about verifications.")]),
         page!(Get "/tasks", Store(Reader), "Tasks by filters", tasks::page, query TASKS),
         page!(Get "/triage", Store(Reader), "What ended badly, by how", triage::page, query &[NAMESPACE]),
-        page!(Get "/triage/act", Store(Operator), "The form for a group of tasks", triage::form, query GROUP),
-        page!(Post "/triage/act", Store(Operator), "Acts on a group of tasks", triage::done, query GROUP),
+        page!(Get "/triage/act", Store(Operator), "The form for a group of tasks", bulk::form, query GROUP),
+        page!(Post "/triage/act", Store(Operator), "Acts on a group of tasks", bulk::done, query GROUP),
         page!(Get "/owners", Store(Reader), "Who holds what", owners::page, query &[NAMESPACE]),
         page!(Get "/audit", Store(Reader), "Whether the history holds", audit::page, query &[NAMESPACE]),
         page!(Get "/audit/verify", Store(Reader), "The form to verify the history against an anchor", audit::form, query &[NAMESPACE]),

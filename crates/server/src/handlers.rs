@@ -59,7 +59,7 @@ impl Asked {
 }
 
 /// The bytes of a page. One that is larger has a single item.
-const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub(crate) const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A page of what `read` returns. The memory for it is taken before it is read; more is taken afterwards only for a single item that
 /// is larger. If there is no memory for a large page, the page is small and ends early.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tenure::Error;
+use tenure::store::BoxFuture;
 
 use crate::options::ANSWER_COST;
 use crate::quotas::{Memory, TokenQuota};
@@ -24,6 +25,15 @@ struct Request {
 impl RequestMemory {
     pub(crate) fn of(quota: Arc<TokenQuota>, of_body: usize) -> RequestMemory {
         RequestMemory(Arc::new(Request { quota, of_body, taken: Mutex::default() }))
+    }
+
+    /// Asks for memory while an answer grows, with its bytes in all.
+    pub(crate) fn while_it_grows(&self) -> impl Fn(usize) -> BoxFuture<'static, Result<(), Error>> + use<> {
+        let memory = self.clone();
+        move |bytes| {
+            let memory = memory.clone();
+            Box::pin(async move { memory.for_answer(bytes).await })
+        }
     }
 
     /// Takes memory for an answer of that many bytes in all, if it has not so much yet.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tenure::Error;
-use tenure::access::{NewToken, Token, TokenHash, Tokens};
+use tenure::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use tenure::clock::Moment;
 use tenure::core::command::Command;
 use tenure::core::id::{Actor, Namespace, Queue, RequestId, TaskId};
@@ -157,8 +157,8 @@ impl Store for MeteredStore {
         self.store.add_token(hash, token)
     }
 
-    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
-        self.store.revoke_token(name, by)
+    fn revoke_token(&self, which: TokenToRevoke, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
+        self.store.revoke_token(which, by)
     }
 
     fn metrics(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {

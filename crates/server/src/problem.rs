@@ -76,6 +76,11 @@ impl Problem {
         &self.detail
     }
 
+    /// The field that was refused, if it is about one.
+    pub(crate) fn field(&self) -> Option<&'static str> {
+        self.refusal.as_ref().and_then(|refusal| refusal.field)
+    }
+
     /// Whether the ledger refused.
     pub(crate) fn is_refusal(&self) -> bool {
         self.refusal.is_some()

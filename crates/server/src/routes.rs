@@ -65,6 +65,7 @@ const FILTER: &[(&str, &str)] = &[
         "ended_badly",
         "`true`: only tasks that did not succeed: failed, quarantined, or compensated but not cancelled.",
     ),
+    ("id_prefix", "Only tasks whose id begins with this."),
     ("saga_id", "Only the task with this saga id."),
     ("unattended", "`true`: only ended tasks that nobody retried or dismissed."),
     (

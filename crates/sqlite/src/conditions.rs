@@ -70,6 +70,17 @@ impl Conditions {
         }
     }
 
+    /// By the index over ids, so that it costs the tasks whose ids begin so, and not every task that ever was.
+    fn of_ids(&mut self, first: &str, behind: &str, namespace: Option<&Namespace>) {
+        let Some(namespace) = namespace else {
+            self.add("tasks.id >= ?", first.to_owned());
+            return self.add("tasks.id < ?", behind.to_owned());
+        };
+        let found = "tasks.no in (select no from tasks where namespace = ? and id >= ? and id < ?)";
+        self.add(found, namespace.to_string());
+        self.values.extend([first.to_owned().into(), behind.to_owned().into()]);
+    }
+
     /// The same as the store in memory says in Rust.
     fn of(filter: &Filter, after: Option<i64>, now: Time) -> Conditions {
         let mut wanted = Conditions::default();
@@ -82,7 +93,7 @@ impl Conditions {
         let in_flight = !filter.states.is_empty() && filter.states.iter().all(waits);
         let by_due = filter.stale || filter.owner.is_some() || in_flight;
         if let Some(namespace) = &filter.namespace {
-            let name = if by_due || filter.saga_id.is_some() {
+            let name = if by_due || filter.saga_id.is_some() || filter.id_prefix.is_some() {
                 "+tasks.namespace = ?"
             } else {
                 "tasks.namespace = ?"
@@ -120,6 +131,9 @@ impl Conditions {
         }
         if let Some(saga_id) = &filter.saga_id {
             wanted.of_saga(saga_id, filter.namespace.as_ref());
+        }
+        if let Some([first, behind]) = filter.id_range() {
+            wanted.of_ids(&first, &behind, filter.namespace.as_ref());
         }
         if let Some(owner) = &filter.owner {
             wanted.add("tasks.no in (select task from due where owner = ?)", owner.to_string());

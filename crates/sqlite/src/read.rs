@@ -470,6 +470,16 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_beginning_of_an_id_is_found_by_the_index_of_ids() {
+        for states in [vec![], vec![State::Failed, State::Quarantined]] {
+            let of_ids = in_a_namespace().with(|filter| filter.id_prefix = TaskId::new("build-").ok());
+            let plan = plan(&of_ids.with(|filter| filter.states = states));
+            assert!(plan.contains("tasks_by_id (namespace=? AND id>? AND id<?)"), "{plan}");
+            assert!(!plan.contains("SCAN tasks") && !plan.contains("tasks_by_age"), "{plan}");
+        }
+    }
+
+    #[test]
     fn a_page_of_the_newest_tasks_is_not_sorted_first() {
         for states in [vec![], vec![State::Quarantined]] {
             let plan = plan(&in_a_namespace().with(|filter| filter.states = states));

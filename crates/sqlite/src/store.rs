@@ -13,7 +13,7 @@ use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
 use tenure_core::time::Time;
-use tenure_store::access::{NewToken, Token, TokenHash, Tokens};
+use tenure_store::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use tenure_store::answering::{AnswerOptions, Answered};
 use tenure_store::committer::{Committer, Limits};
 use tenure_store::metrics::{Counters, StoreMetrics};
@@ -413,8 +413,8 @@ impl Store for SqliteStore {
         self.change_tokens(TokenChange::Add(hash, new))
     }
 
-    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
-        self.change_tokens(TokenChange::Revoke { name, by })
+    fn revoke_token(&self, which: TokenToRevoke, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
+        self.change_tokens(TokenChange::Revoke { which, by })
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {

@@ -52,6 +52,21 @@ pub struct NewToken {
     pub created_by: Actor,
 }
 
+/// Which token to revoke.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TokenToRevoke {
+    /// Its name: the newest token with it is meant.
+    pub name: Actor,
+    /// The hash of its secret, if the caller knows which token it saw: a name that was freed may have been given to another.
+    pub hash: Option<TokenHash>,
+}
+
+impl From<Actor> for TokenToRevoke {
+    fn from(name: Actor) -> TokenToRevoke {
+        TokenToRevoke { name, hash: None }
+    }
+}
+
 /// The secret of a token: 256 random bits, as text. It can be shown on request, but never appears in debug
 /// output.
 pub struct TokenSecret(String);

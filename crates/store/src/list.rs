@@ -24,6 +24,8 @@ pub struct Filter {
     pub owner: Option<Owner>,
     /// Only those whose newest ended attempt was this owner's.
     pub last_owner: Option<Owner>,
+    /// Only tasks whose id begins with this.
+    pub id_prefix: Option<TaskId>,
     /// Only the task with this saga id: there is one at most in a namespace.
     pub saga_id: Option<SagaId>,
     /// Only with all of these labels.
@@ -56,6 +58,7 @@ impl Filter {
             queue,
             owner,
             last_owner,
+            id_prefix,
             saga_id,
             labels,
             stale,
@@ -71,6 +74,7 @@ impl Filter {
             ("queue", queue.as_ref().map(ToString::to_string)),
             ("owner", owner.as_ref().map(ToString::to_string)),
             ("last_owner", last_owner.as_ref().map(ToString::to_string)),
+            ("id_prefix", id_prefix.as_ref().map(ToString::to_string)),
             ("saga_id", saga_id.as_ref().map(ToString::to_string)),
             ("stale", truth(stale)),
             ("open", truth(open)),
@@ -128,6 +132,13 @@ impl Order {
 }
 
 impl Filter {
+    /// The ids that begin as wanted are those from the first text on and below the second one, compared byte by byte: no letter of
+    /// an id is as large as a tilde.
+    #[doc(hidden)]
+    pub fn id_range(&self) -> Option<[String; 2]> {
+        self.id_prefix.as_ref().map(|prefix| [prefix.to_string(), format!("{prefix}~")])
+    }
+
     /// Refuses filters that no task can match and that a database rejects.
     #[doc(hidden)]
     pub fn check(&self) -> Result<(), Refusal> {

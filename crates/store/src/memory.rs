@@ -20,7 +20,7 @@ use tenure_core::task::{Ending, Phase, Task};
 use tenure_core::time::Time;
 use tokio::sync::watch;
 
-use crate::access::{NewToken, Token, TokenHash, Tokens};
+use crate::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use crate::answering::{AnswerOptions, Answered};
 use crate::budget::AnswerBudget;
 use crate::codec::Sealed;
@@ -357,6 +357,7 @@ fn passes(filter: &Filter, task: &Task, now: Time) -> bool {
         && filter.queue.as_ref().is_none_or(|queue| task.queue == *queue)
         && filter.owner.as_ref().is_none_or(|owner| held_by() == Some(owner))
         && filter.last_owner.as_ref().is_none_or(|owner| last_owner() == Some(owner))
+        && filter.id_prefix.as_ref().is_none_or(|prefix| task.id.as_str().starts_with(prefix.as_str()))
         && filter.saga_id.as_ref().is_none_or(|saga_id| task.saga_id == *saga_id)
         && filter.labels.iter().all(|(key, value)| label((key, value)))
         && (!filter.stale || task.is_stale(now))
@@ -565,8 +566,8 @@ impl Store for MemoryStore {
         self.change_tokens(TokenChange::Add(hash, new))
     }
 
-    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
-        self.change_tokens(TokenChange::Revoke { name, by })
+    fn revoke_token(&self, which: TokenToRevoke, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
+        self.change_tokens(TokenChange::Revoke { which, by })
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {

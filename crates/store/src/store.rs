@@ -8,7 +8,7 @@ use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 
-use crate::access::{NewToken, Token, TokenHash, Tokens};
+use crate::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use crate::answer::Answer;
 use crate::answering::{AnswerOptions, Answered};
 use crate::error::Error;
@@ -158,8 +158,8 @@ pub trait Store: InternalStore + Send + Sync {
     fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>>;
 
     /// Revokes the token with that name; a revoked token is returned unchanged. Refused with `not_found` if
-    /// there never was one.
-    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>>;
+    /// there never was one, and with `exists` if the hash is given and is not that of the newest token with the name.
+    fn revoke_token(&self, which: TokenToRevoke, by: Actor) -> BoxFuture<'_, Result<Token, Error>>;
 
     /// The store's time.
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>>;

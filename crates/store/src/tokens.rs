@@ -6,7 +6,7 @@ use tenure_core::id::Actor;
 use tenure_core::refusal::{Code, Refusal};
 use tenure_core::time::Time;
 
-use crate::access::{ListedToken, NewToken, Token, TokenHash};
+use crate::access::{ListedToken, NewToken, Token, TokenHash, TokenToRevoke};
 
 /// The key of `meta` under which the version of all tokens stands.
 pub const VERSION_KEY: &str = "tokens";
@@ -15,7 +15,7 @@ pub const VERSION_KEY: &str = "tokens";
 #[derive(Clone, Debug)]
 pub enum TokenChange {
     Add(TokenHash, NewToken),
-    Revoke { name: Actor, by: Actor },
+    Revoke { which: TokenToRevoke, by: Actor },
 }
 
 /// The stored tokens that a change concerns.
@@ -60,22 +60,22 @@ impl TokenChange {
     pub fn name(&self) -> &Actor {
         match self {
             TokenChange::Add(_, new) => &new.name,
-            TokenChange::Revoke { name, .. } => name,
+            TokenChange::Revoke { which, .. } => &which.name,
         }
     }
 
-    /// The hash of the token that the change adds.
+    /// The hash of the token that the change adds, or that it must find under the name.
     pub fn hash(&self) -> Option<TokenHash> {
         match self {
             TokenChange::Add(hash, _) => Some(*hash),
-            TokenChange::Revoke { .. } => None,
+            TokenChange::Revoke { which, .. } => which.hash,
         }
     }
 
     pub fn decide(self, known: Known, now: Time) -> Result<Decided, Refusal> {
         match self {
             TokenChange::Add(hash, new) => add(hash, new, known, now),
-            TokenChange::Revoke { name, by } => revoke(&name, by, known.namesake, now),
+            TokenChange::Revoke { which, by } => revoke(&which, by, known, now),
         }
     }
 }
@@ -123,7 +123,13 @@ fn is_made_of(token: &Token, new: &NewToken) -> bool {
         && lifetime == new.lifetime.map(|lifetime| lifetime.span())
 }
 
-fn revoke(name: &Actor, by: Actor, namesake: Option<Token>, now: Time) -> Result<Decided, Refusal> {
+fn revoke(which: &TokenToRevoke, by: Actor, known: Known, now: Time) -> Result<Decided, Refusal> {
+    let (name, Known { namesake, same_hash }) = (&which.name, known);
+    // Of one name only the newest token can be valid, so no two tokens are equal in all fields.
+    if which.hash.is_some() && namesake.is_some() && namesake != same_hash {
+        let words = format!("the name {name} was given to another token since; look at that one first");
+        return Err(Refusal::new(Code::Exists, words));
+    }
     match namesake {
         None => Err(Refusal::new(Code::NotFound, format!("there is no token named {name}"))),
         Some(token) if token.revoked_at.is_some() => Ok(Decided::already(token)),

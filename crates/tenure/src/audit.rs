@@ -23,7 +23,7 @@ pub use tenure_api::audit::{Anchor, AnchorFileError, AnchorLine};
 use tenure_store::Error;
 use tenure_store::codec::{read_data, seal};
 use tenure_store::stored::{StoredChain, StoredEvent};
-use tenure_store::{PageSize, Store};
+use tenure_store::{BoxFuture, PageSize, Store};
 
 pub use progress::VerifyProgress;
 use rows::{differences, too_many};
@@ -137,15 +137,29 @@ fn is_in(chain: &StoredChain, only_in: Option<&Namespace>) -> bool {
     only_in.is_none_or(|wanted| chain.name.as_ref().is_some_and(|(namespace, _)| namespace == wanted))
 }
 
-pub(crate) async fn anchor(store: &dyn Store, only_in: Option<&Namespace>) -> Result<Anchor, Error> {
+/// Asks for room for an anchor that has that many bytes in all, before they are kept.
+pub type AnchorRoom<'a> = dyn Fn(usize) -> BoxFuture<'static, Result<(), Error>> + Send + Sync + 'a;
+
+/// What a line has besides its two names: a number, a hash, and what is between them.
+const LINE_BYTES_BESIDE_NAMES: usize = 96;
+
+pub(crate) async fn anchor(
+    store: &dyn Store,
+    only_in: Option<&Namespace>,
+    room: Option<&AnchorRoom<'_>>,
+) -> Result<Anchor, Error> {
     // The cursor is read first: events that come later only add to the anchored chains.
     let cursor = store.newest().await?.as_str().to_owned();
-    let mut lines = Vec::new();
+    let (mut lines, mut bytes) = (Vec::new(), 0);
     let mut after = None;
     loop {
         let chains = store.chains(after, PAGE).await?;
-        let named = chains.items.iter().filter(|chain| chain.stored_name.is_some() && is_in(chain, only_in));
-        for chain in named {
+        let named = || chains.items.iter().filter(|one| one.stored_name.is_some() && is_in(one, only_in));
+        bytes += named().map(line_bytes).sum::<usize>();
+        if let Some(room) = room {
+            room(bytes).await?;
+        }
+        for chain in named() {
             let line = (|| {
                 let (namespace, task) = chain.name.clone()?;
                 Some(AnchorLine { namespace, task, number: Revision(chain.revision()?), head: chain.head()? })
@@ -164,6 +178,12 @@ pub(crate) async fn anchor(store: &dyn Store, only_in: Option<&Namespace>) -> Re
         }
     }
     Ok(Anchor { cursor, root: root(&lines), lines })
+}
+
+fn line_bytes(chain: &StoredChain) -> usize {
+    let names =
+        chain.name.as_ref().map_or(0, |(namespace, task)| namespace.as_str().len() + task.as_str().len());
+    names + LINE_BYTES_BESIDE_NAMES
 }
 
 pub(crate) async fn verify(

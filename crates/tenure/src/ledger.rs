@@ -44,7 +44,7 @@ use tenure_store::overview::{Holding, Overview};
 use tenure_store::watch::Watchers;
 use tenure_store::{Answer, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store};
 
-use crate::audit::{Anchor, VerifyProgress, VerifyReport};
+use crate::audit::{Anchor, AnchorRoom, VerifyProgress, VerifyReport};
 use crate::why::{Why, why_watched};
 
 pub use builder::{LedgerBuilder, url_without_secrets};
@@ -283,12 +283,17 @@ impl Ledger {
     /// An anchor of the store, to keep elsewhere. With it, a later [`Ledger::verify`] finds what was cut off
     /// or removed.
     pub async fn anchor(&self) -> Result<Anchor, Error> {
-        crate::audit::anchor(self.store.as_ref(), None).await
+        crate::audit::anchor(self.store.as_ref(), None, None).await
     }
 
     /// The same of this namespace alone.
     pub async fn anchor_of_namespace(&self) -> Result<Anchor, Error> {
-        crate::audit::anchor(self.store.as_ref(), Some(&self.namespace)).await
+        crate::audit::anchor(self.store.as_ref(), Some(&self.namespace), None).await
+    }
+
+    /// The same, as long as `room` grants what it takes: it is asked before more lines are kept, and ends it by an error.
+    pub async fn anchor_of_namespace_within(&self, room: &AnchorRoom<'_>) -> Result<Anchor, Error> {
+        crate::audit::anchor(self.store.as_ref(), Some(&self.namespace), Some(room)).await
     }
 }
 

@@ -115,7 +115,14 @@ impl Recovery {
 
     /// What [`Recovery::once`] would do now, without doing it.
     pub async fn plan(&self) -> Result<Vec<PlannedTask>, Error> {
-        plan::plan(&self.checked()?).await
+        let mut planned = Vec::new();
+        self.plan_each(|one| planned.push(one)).await?;
+        Ok(planned)
+    }
+
+    /// The same, one task after the other: the caller keeps what it needs of each.
+    pub async fn plan_each(&self, each: impl FnMut(PlannedTask) + Send) -> Result<(), Error> {
+        plan::plan(&self.checked()?, each).await
     }
 
     /// How long the longest waiting due task has waited, in any namespace; zero if there is none. It stays

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tenure::Error;
-use tenure::access::{NewToken, Token, TokenHash, Tokens};
+use tenure::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use tenure::core::command::Command;
 use tenure::core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure::core::refusal::{Code, Refusal};
@@ -393,10 +393,10 @@ impl Store for FaultyStore {
         })
     }
 
-    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
+    fn revoke_token(&self, which: TokenToRevoke, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
         Box::pin(async move {
             self.up().await?;
-            self.inner.revoke_token(name, by).await
+            self.inner.revoke_token(which, by).await
         })
     }
 

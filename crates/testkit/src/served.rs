@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use serde_json::Value;
-use tenure::access::{NewToken, Token, TokenHash, Tokens};
+use tenure::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use tenure::core::command::Command;
 use tenure::core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure::core::task::Task;
@@ -379,8 +379,8 @@ impl Store for CountedStore {
         self.inner.add_token(hash, new)
     }
 
-    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
-        self.inner.revoke_token(name, by)
+    fn revoke_token(&self, which: TokenToRevoke, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
+        self.inner.revoke_token(which, by)
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tenure::Error;
-use tenure::access::{NewToken, Token, TokenHash, Tokens};
+use tenure::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use tenure::api::answer::Answers;
 use tenure::api::chain::{ChainAnswer, ChainPage};
 use tenure::api::command::{By, command_json, read_command};
@@ -226,8 +226,8 @@ impl Store for WrittenStore {
         self.inner.add_token(hash, new)
     }
 
-    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
-        self.inner.revoke_token(name, by)
+    fn revoke_token(&self, which: TokenToRevoke, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
+        self.inner.revoke_token(which, by)
     }
 
     fn as_any(&self) -> &dyn std::any::Any {

@@ -8,8 +8,8 @@ use tenure::core::case::Names;
 use tenure::core::command::{Command, LeaseScope};
 use tenure::core::compensation::Compensation;
 use tenure::core::decide::{Decision, Stored, decide};
-use tenure::core::id::{Actor, Epoch, Kind, RequestId, Seq};
-use tenure::core::refusal::Refusal;
+use tenure::core::id::{Actor, Epoch, Kind, RequestId, Seq, TaskId};
+use tenure::core::refusal::{Code, Refusal};
 use tenure::core::task::{Lease, State, Task};
 use tenure::core::time::Time;
 use tenure::store::watch::Watchers;
@@ -25,6 +25,8 @@ pub enum Act {
     Quarantine,
     /// Creates a new task that does the same.
     Retry,
+    /// Creates a new task that undoes what is owed, and does nothing else.
+    UndoOnly,
     /// Closes it as undone.
     Compensate,
     /// Marks it as completed.
@@ -86,7 +88,7 @@ impl Act {
                 .map(|number| Act::Waive(Seq(number)))
                 .ok_or_else(|| Refusal::invalid("seq", "a whole number from 1"));
         }
-        ABOUT_THE_TASK.into_iter().find(|act| act.word() == word).ok_or_else(unknown)
+        ABOUT_THE_TASK.into_iter().chain([Act::UndoOnly]).find(|act| act.word() == word).ok_or_else(unknown)
     }
 
     /// Its word in an address.
@@ -95,6 +97,7 @@ impl Act {
             Act::Cancel => "cancel",
             Act::Quarantine => "quarantine",
             Act::Retry => "retry",
+            Act::UndoOnly => "undo",
             Act::Compensate => "compensate",
             Act::Complete => "complete",
             Act::Fail => "fail",
@@ -111,6 +114,7 @@ impl Act {
             Act::Cancel
             | Act::Quarantine
             | Act::Retry
+            | Act::UndoOnly
             | Act::Compensate
             | Act::Complete
             | Act::Fail
@@ -125,6 +129,7 @@ impl Act {
             Act::Cancel => "Cancel",
             Act::Quarantine => "Park for a person",
             Act::Retry => "Retry as a new task",
+            Act::UndoOnly => "Undo only",
             Act::Compensate => "Close as undone",
             Act::Complete => "Mark as completed",
             Act::Fail => "Mark as failed",
@@ -140,6 +145,7 @@ impl Act {
             "cancel" => Some("The cancel is recorded."),
             "quarantine" => Some("The task is parked."),
             "retry" => Some("This is the new task."),
+            "undo" => Some("This is the new task: it only undoes what is owed, and ends as compensated."),
             "compensate" => Some("The task is closed as undone."),
             "complete" => Some("The task is completed."),
             "fail" => Some("The task has failed."),
@@ -152,7 +158,7 @@ impl Act {
 
     /// Whether what is owed can be waived with it.
     pub fn takes_waivers(self) -> bool {
-        matches!(self, Act::Retry | Act::Compensate)
+        matches!(self, Act::Retry | Act::UndoOnly | Act::Compensate)
     }
 
     /// Whether it ends what can't be begun again.
@@ -164,7 +170,8 @@ impl Act {
         match self {
             Act::Cancel => CommandName::Cancel,
             Act::Quarantine => CommandName::Quarantine,
-            Act::Retry => CommandName::Retry,
+            // The first of its two.
+            Act::Retry | Act::UndoOnly => CommandName::Retry,
             Act::Compensate => CommandName::Compensate,
             Act::Complete => CommandName::Complete,
             Act::Fail => CommandName::Fail,
@@ -191,7 +198,7 @@ impl Act {
                 waive.iter().map(|(seq, reason)| json!({"seq": seq, "reason": reason})).collect();
             body.insert("waive".to_owned(), json!(waive));
         }
-        if let Some(id) = id.as_ref().filter(|_| self == Act::Retry) {
+        if let Some(id) = id.as_ref().filter(|_| matches!(self, Act::Retry | Act::UndoOnly)) {
             body.insert("id".to_owned(), json!(id));
         }
         if let Some(actor) = actor {
@@ -200,7 +207,36 @@ impl Act {
         Value::Object(body).to_string()
     }
 
-    /// The command, by the one whom the token or else the form names.
+    /// Its commands, by the one whom the token or else the form names, to be given in one transaction.
+    ///
+    /// Undo only has two: the new task is cancelled before anybody can claim it. Its id follows from the request id, so that a form
+    /// that is sent twice names the same task; a person gives none, because a task that has the id already must not be cancelled.
+    pub fn commands_for(
+        self,
+        task: &Task,
+        fields: &Fields,
+        (actor, request): (Option<Actor>, Option<RequestId>),
+        random: &dyn RandomSource,
+    ) -> Result<Vec<Command>, Refusal> {
+        if self != Act::UndoOnly {
+            return Ok(vec![self.command_for(task, fields, (actor, request), random)?]);
+        }
+        if !task.owes() {
+            return Err(Refusal::new(Code::WrongState, "it owes nothing that could be undone"));
+        }
+        let own = request.as_ref().map_or_else(|| random.new_id(), ToString::to_string);
+        let new = TaskId::named("request", format!("undo-{own}"))?;
+        let part = |name| {
+            let request = request.as_ref().map(|request| RequestId::new(format!("{request}-{name}")));
+            Ok::<_, Refusal>((actor.clone(), request.transpose()?))
+        };
+        let retry = Fields { id: Some(new.to_string()), ..fields.clone() };
+        let retry = Act::Retry.command_for(task, &retry, part("retry")?, random)?;
+        let new = Task::blank(task.namespace.clone(), new);
+        Ok(vec![retry, Act::Cancel.command_for(&new, fields, part("cancel")?, random)?])
+    }
+
+    /// The command of an action that has one. Undo only is refused: see [`Act::commands_for`].
     pub fn command_for(
         self,
         task: &Task,
@@ -208,6 +244,9 @@ impl Act {
         (actor, request): (Option<Actor>, Option<RequestId>),
         random: &dyn RandomSource,
     ) -> Result<Command, Refusal> {
+        if self == Act::UndoOnly {
+            return Err(Refusal::invalid("verb", "undo only has two commands, which must be given together"));
+        }
         let by = By { namespace: &task.namespace, actor, lease_scope: LeaseScope::Any, random };
         let seq = if let Act::Waive(seq) = self { Some(seq) } else { None };
         let target = Target { task: Some(task.id.clone()), seq, request };
@@ -230,6 +269,11 @@ impl Act {
     fn best_forecast(self, task: &Task, now: Time, random: &dyn RandomSource) -> Option<Decision> {
         let leaves_nothing = task.compensations.is_empty();
         let plain = Fields { reason: "to be given".to_owned(), leaves_nothing, ..Fields::default() };
+        if self == Act::UndoOnly {
+            let retried = Act::Retry.forecast(task, &plain, now, random).ok()?;
+            let (new, _) = retried.successor.as_ref().filter(|_| task.owes())?;
+            return Act::Cancel.forecast(new, &plain, now, random).is_ok().then_some(retried);
+        }
         let waived = || Fields {
             waive: task.owed().map(|one| (one.seq.0, "to be given".to_owned())).collect(),
             ..plain.clone()
@@ -243,6 +287,11 @@ impl Act {
 pub fn about_the_task(task: &Task, now: Time, random: &dyn RandomSource) -> Vec<Offer> {
     let allowed = ABOUT_THE_TASK.into_iter().filter(|act| act.best_forecast(task, now, random).is_some());
     allowed.map(offer).collect()
+}
+
+/// The action that only undoes what the task owes, if it may be done. It has two commands, so it is not among the others.
+pub fn undo_only(task: &Task, now: Time, random: &dyn RandomSource) -> Option<Offer> {
+    Act::UndoOnly.best_forecast(task, now, random).map(|_| offer(Act::UndoOnly))
 }
 
 /// Whether compensations that are owed may be waived: what holds for one of them holds for all.
@@ -285,8 +334,8 @@ pub fn effects(
 /// What would not be undone by anybody after it.
 fn unhandled(act: Act, task: &Task, watchers: &Watchers) -> Option<String> {
     let handled = watchers.kinds();
-    let owed =
-        task.owed().map(|one| &one.undo.kind).filter(|kind| act == Act::Retry && !handled.contains(kind));
+    let inherits = matches!(act, Act::Retry | Act::UndoOnly);
+    let owed = task.owed().map(|one| &one.undo.kind).filter(|kind| inherits && !handled.contains(kind));
     let kinds: Vec<&str> = owed.collect::<BTreeSet<&Kind>>().into_iter().map(Kind::as_str).collect();
     (!kinds.is_empty()).then(|| {
         format!(
@@ -300,7 +349,10 @@ fn unhandled(act: Act, task: &Task, watchers: &Watchers) -> Option<String> {
 pub fn why_not(act: Act, task: &Task, now: Time, random: &dyn RandomSource) -> Option<String> {
     let leaves_nothing = task.compensations.is_empty();
     let fields = Fields { reason: "to be given".to_owned(), leaves_nothing, ..Fields::default() };
-    act.forecast(task, &fields, now, random).err().map(|refusal| refusal.message.to_string())
+    let first = if act == Act::UndoOnly { Act::Retry } else { act };
+    let refused = first.forecast(task, &fields, now, random).err().map(|refusal| refusal.message.to_string());
+    let owes_nothing = act == Act::UndoOnly && !task.owes();
+    refused.or_else(|| owes_nothing.then(|| "it owes nothing that could be undone".to_owned()))
 }
 
 /// What an action does besides changing the state.
@@ -347,6 +399,11 @@ fn own_effect(act: Act, task: &Task, after: &Task, now: Time) -> Option<String> 
             };
             format!("A new task with the same queue, payload and policy is created{inherited}. This one stays as it ended, and names the new one.")
         }
+        Act::UndoOnly => format!(
+            "A new task is made that only undoes {}, except for those that you waive. It is cancelled as it is made: its work is not \
+             tried again, nobody can claim it, and it ends as compensated. This one stays as it ended, and names the new one.",
+            count(owed, "compensation")
+        ),
         Act::Compensate if owed > 0 => {
             let whats = if owed == 1 { "the compensation that is owed" } else { "each compensation that is owed" };
             format!("Waive {whats}: it is closed only if nothing is left to undo.")

@@ -4,7 +4,7 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use tenure::Ledger;
 use tenure::api::task::Task as TaskJson;
-use tenure::core::id::{LabelKey, LabelValue, Owner, Queue, SagaId};
+use tenure::core::id::{LabelKey, LabelValue, Owner, Queue, SagaId, TaskId};
 use tenure::core::refusal::Refusal;
 use tenure::core::task::{Cause, State};
 use tenure::instant::Since;
@@ -42,6 +42,9 @@ pub(crate) struct List {
     /// Show only tasks whose newest ended attempt was this owner's
     #[arg(long, value_name = "OWNER")]
     last_owner: Option<String>,
+    /// Show only tasks whose id begins with this
+    #[arg(long, value_name = "TEXT")]
+    id_prefix: Option<String>,
     /// Show only the task with this saga id
     #[arg(long = "saga", value_name = "SAGA_ID")]
     saga_id: Option<String>,
@@ -95,6 +98,7 @@ impl List {
         filter.queue = self.queue.map(Queue::new).transpose()?;
         filter.owner = self.owner.map(Owner::new).transpose()?;
         filter.last_owner = self.last_owner.map(|name| Owner::named("last_owner", name)).transpose()?;
+        filter.id_prefix = self.id_prefix.map(|id| TaskId::named("id_prefix", id)).transpose()?;
         filter.saga_id = self.saga_id.map(SagaId::new).transpose()?;
         filter.labels = labels?;
         filter.stale = self.stale;

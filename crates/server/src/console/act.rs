@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::http::StatusCode;
+use tenure::core::command::Command;
 use tenure::core::id::RequestId;
 use tenure::core::refusal::Refusal;
 use tenure::core::task::Task;
@@ -156,14 +157,29 @@ pub(super) fn told(detail: &str) -> String {
 async fn act_by(asked: &Asked, task: &Task, act: Act, form: &Form, request: &str) -> Result<String, Problem> {
     let fields = fields(asked, act, form)?;
     let (actor, request) = (asked.caller.name.clone(), Some(RequestId::new(request)?));
-    let command = act.command_for(task, &fields, (actor, request), asked.served.ledger.entropy())?;
-    asked.caller.may(&command.action)?;
-    let path = match decide(asked, command, AnswerForm::Whole).await? {
+    let mut commands = act.commands_for(task, &fields, (actor, request), asked.served.ledger.entropy())?;
+    commands.iter().try_for_each(|command| asked.caller.may(&command.action))?;
+    let answer = match commands.pop() {
+        Some(only) if commands.is_empty() => decide(asked, only, AnswerForm::Whole).await?,
+        Some(last) => {
+            commands.push(last);
+            together(asked, commands).await?
+        }
+        None => return Err(Problem::wrong_answer()),
+    };
+    let path = match answer {
         // The first is the new task.
         Answer::Task(after) | Answer::Retried(after, _) => task_path(&after.namespace, &after.id),
         Answer::Claimed(_) | Answer::Renewed(_) | Answer::Minimal(_) => return Err(Problem::wrong_answer()),
     };
     Ok(format!("{path}?done={}", act.word()))
+}
+
+/// Gives several commands in one transaction, and returns the first answer if all were done.
+async fn together(asked: &Asked, commands: Vec<Command>) -> Result<Answer, Problem> {
+    let answers = asked.served.ledger.store().transact(commands).await;
+    let answers: Vec<Answer> = answers.into_iter().collect::<Result<_, _>>()?;
+    answers.into_iter().next().ok_or_else(Problem::wrong_answer)
 }
 
 fn fields(asked: &Asked, act: Act, form: &Form) -> Result<Fields, Problem> {

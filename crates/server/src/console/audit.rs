@@ -229,13 +229,18 @@ pub(super) async fn verify(asked: Asked) -> Answered {
     let text = form.said("anchor").unwrap_or_default();
     let refused = match read_anchor(text, &namespace) {
         Err(refusal) => (StatusCode::UNPROCESSABLE_ENTITY, refusal.message.to_string()),
-        Ok(anchor) => {
-            if start(&asked, &namespace, Some(anchor)).await? {
-                return to(&address(&namespace));
+        Ok(anchor) => match start(&asked, &namespace, Some(anchor)).await {
+            Ok(true) => return to(&address(&namespace)),
+            Ok(false) => {
+                let words = "a verification of this namespace runs already; wait for its end or stop it, then send the anchor again";
+                (StatusCode::CONFLICT, words.to_owned())
             }
-            let words = "a verification of this namespace runs already; wait for its end or stop it, then send the anchor again";
-            (StatusCode::CONFLICT, words.to_owned())
-        }
+            // What was pasted is not lost.
+            Err(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => {
+                (problem.status(), problem.detail().to_owned())
+            }
+            Err(problem) => return Err(problem),
+        },
     };
     shown(&asked, Some(refused), text.to_owned()).await
 }
@@ -348,10 +353,10 @@ pub(super) async fn anchor(asked: Asked) -> Answered {
     let (namespace, served) = (asked.shown_namespace()?, &asked.served);
     let (ledger, permit) = (served.ledger_of(&namespace)?, asked.quota.audit().await?);
     let made_at = ledger.now().await?;
-    let anchor = served.work.on(async move { ledger.anchor_of_namespace().await }).await??;
+    let room = asked.memory.while_it_grows();
+    let anchor = served.work.on(async move { ledger.anchor_of_namespace_within(&room).await }).await??;
     drop(permit);
     let text = anchor.to_string();
-    asked.memory.for_answer(text.len()).await?;
     let Anchor { cursor, root, lines } = anchor;
     let (by, tasks) = (asked.caller.name.clone(), lines.len() as u64);
     served.audits.keep_anchor(&namespace, KeptAnchor { by, made_at, cursor, root, tasks });

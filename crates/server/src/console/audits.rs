@@ -108,14 +108,29 @@ impl Audits {
         self.kept().get(namespace).cloned().unwrap_or_default()
     }
 
-    /// Begins a verification; none if one runs already.
+    /// Begins a verification; none if one of the namespace runs already. Each caller runs one at a time, so that nobody takes the
+    /// places of all.
     pub(super) fn begin(
         &self,
         namespace: &Namespace,
         run: AuditRun,
     ) -> Result<Option<Arc<AuditRun>>, Problem> {
         let run = Arc::new(run);
-        let begun = self.change(namespace, |kept| {
+        let mut all = self.kept();
+        let by_the_same = |kept: &KeptAudits| kept.running.as_ref().is_some_and(|other| other.by == run.by);
+        let own = all.iter().find(|(name, kept)| *name != namespace && by_the_same(kept));
+        if let Some((name, _)) = own {
+            let who = match &run.by {
+                Some(by) => format!("{by} runs a verification of the namespace {name} already"),
+                None => {
+                    format!("a request without a token runs a verification of the namespace {name} already")
+                }
+            };
+            let words =
+                format!("{who}, and each token runs one at a time; wait for its end, or stop it first");
+            return Err(Problem::too_many_requests(words));
+        }
+        let begun = self.change_in(&mut all, namespace, |kept| {
             if kept.running.is_some() {
                 return None;
             }
@@ -175,8 +190,17 @@ impl Audits {
 
     /// Changes what is known of the namespace, and tells those that wait. None if verifications of too many namespaces run.
     fn change<T>(&self, namespace: &Namespace, change: impl FnOnce(&mut KeptAudits) -> T) -> Option<T> {
-        let mut all = self.kept();
+        self.change_in(&mut self.kept(), namespace, change)
+    }
+
+    fn change_in<T>(
+        &self,
+        all: &mut HashMap<Namespace, KeptAudits>,
+        namespace: &Namespace,
+        change: impl FnOnce(&mut KeptAudits) -> T,
+    ) -> Option<T> {
         if all.len() >= NAMESPACES_MAX && !all.contains_key(namespace) {
+            // The version is that of its newest result: the oldest one leaves first.
             let idle = all.iter().filter(|(_, kept)| kept.running.is_none());
             let oldest = idle.min_by_key(|(_, kept)| kept.version).map(|(name, _)| name.clone())?;
             all.remove(&oldest);
@@ -256,14 +280,22 @@ mod tests {
     }
 
     fn run() -> AuditRun {
-        AuditRun::new(None, Time::from_micros(0), false, StopSignal::new())
+        run_by(None)
+    }
+
+    fn run_by(by: Option<Actor>) -> AuditRun {
+        AuditRun::new(by, Time::from_micros(0), false, StopSignal::new())
+    }
+
+    fn named(number: usize) -> Option<Actor> {
+        Actor::new(format!("token-{number}")).ok()
     }
 
     #[test]
     fn one_runs_at_a_time_for_each_namespace_and_there_is_a_most() {
         let audits = Audits::default();
         let runs: Vec<_> = (0..NAMESPACES_MAX)
-            .map(|number| audits.begin(&namespace(number), run()).expect("room"))
+            .map(|number| audits.begin(&namespace(number), run_by(named(number))).expect("room"))
             .collect();
         assert!(runs.iter().all(Option::is_some));
         assert!(audits.begin(&namespace(3), run()).expect("it has its place").is_none(), "one runs already");
@@ -274,6 +306,25 @@ mod tests {
         assert!(audits.of(&namespace(3)).unfinished.is_some_and(|one| one.reason == "the server stopped"));
         assert!(audits.begin(&namespace(NAMESPACES_MAX), run()).expect("room").is_some());
         assert!(audits.of(&namespace(3)).unfinished.is_none(), "it made room for one that runs");
+    }
+
+    #[test]
+    fn each_caller_runs_one_at_a_time_and_the_oldest_result_leaves_first() {
+        let audits = Audits::default();
+        let began = audits.begin(&namespace(0), run_by(named(0))).expect("room").expect("it runs");
+        let refused = audits.begin(&namespace(1), run_by(named(0))).err().expect("one runs");
+        assert_eq!(refused.code(), "too_many_requests");
+        assert!(refused.detail().contains("token-0 runs a verification of the namespace team-0 already"));
+        assert!(audits.begin(&namespace(1), run()).expect("room").is_some(), "others have a place");
+        assert!(audits.begin(&namespace(2), run()).is_err(), "those without a token count as one");
+        audits.end(&namespace(0), &began, AuditEnd::Stopped);
+        for number in 2..=NAMESPACES_MAX {
+            let began = audits.begin(&namespace(number), run_by(named(0))).expect("room").expect("it runs");
+            audits.end(&namespace(number), &began, AuditEnd::Stopped);
+        }
+        let is_known = |number| audits.of(&namespace(number)).unfinished.is_some();
+        assert!(!is_known(0) && (2..=NAMESPACES_MAX).all(is_known), "only the oldest one left");
+        assert!(audits.of(&namespace(1)).running.is_some(), "what runs stays");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use askama::Template;
 use axum::http::StatusCode;
 use tenure::core::event::EventKind;
+use tenure::core::id::Namespace;
 use tenure::core::refusal::Refusal;
 use tenure::core::time::Time;
 use tenure::store::{Cursor, EventSearch, FoundHistory, Order, Recorded};
@@ -25,6 +26,8 @@ const PAGE: usize = 50;
 const WORDS_SHOWN: usize = 240;
 /// The filters of the address, without the types.
 const FILTERS: [&str; 4] = ["actor", "task", "since", "until"];
+/// The types.
+const KINDS: &str = "type";
 
 #[derive(Template)]
 #[template(path = "history.html")]
@@ -32,7 +35,11 @@ struct History {
     layout: Layout,
     namespace: String,
     kinds: Vec<KindChoice>,
+    /// Why a type that the address names is refused.
+    kind_error: Option<String>,
     texts: Vec<Field>,
+    /// Whether a filter was refused, so that nothing was looked for.
+    is_refused: bool,
     is_filtered: bool,
     rows: Vec<EventRow>,
     /// Events that can't be read.
@@ -60,6 +67,8 @@ struct Field {
     words: &'static str,
     value: String,
     example: &'static str,
+    /// Why it is refused.
+    error: Option<String>,
 }
 
 /// An event.
@@ -100,7 +109,10 @@ impl Direction {
 /// `GET /history`.
 pub(super) async fn page(asked: Asked) -> Answered {
     let namespace = asked.shown_namespace()?;
-    let search = event_search(&asked, namespace.clone()).await?;
+    let search = match event_search(&asked, namespace.clone()).await {
+        Ok(search) => search,
+        Err(problem) => return refused(&asked, namespace, problem).await,
+    };
     let direction = Direction::of(&asked)?;
     let address = Address::of(&asked, namespace.as_str())?;
     let found = match &direction {
@@ -118,18 +130,84 @@ pub(super) async fn page(asked: Asked) -> Answered {
     };
     let now = asked.served.ledger.now().await?;
     let layout = Layout::of(&asked, Place::History, "History", &namespace, now).await?;
-    let page = History::of(&asked, layout, (&search, &address), (&direction, &found), now)?;
+    let page = History::of(&asked, layout, (&search, &address), (&direction, &found), now);
     Ok(respond(StatusCode::OK, &page))
 }
 
+/// The form as it was filled, with the words beside the field that they are about.
+async fn refused(asked: &Asked, namespace: Namespace, problem: Problem) -> Answered {
+    let Some(field) = problem.field().filter(|field| *field == KINDS || FILTERS.contains(field)) else {
+        return Err(problem);
+    };
+    let now = asked.served.ledger.now().await?;
+    let layout = Layout::of(asked, Place::History, "History", &namespace, now).await?;
+    let words = problem.detail().to_owned();
+    let page = History {
+        kinds: kinds(asked),
+        kind_error: (field == KINDS).then(|| words.clone()),
+        texts: texts(asked, Some((field, &words))),
+        is_filtered: true,
+        is_refused: true,
+        ..History::empty(layout, &namespace)
+    };
+    Ok(respond(problem.status(), &page))
+}
+
+/// The types, as they were chosen.
+fn kinds(asked: &Asked) -> Vec<KindChoice> {
+    let chosen = asked.query.all(KINDS);
+    let choice = |kind: EventKind| KindChoice {
+        word: kind.as_str(),
+        words: kind_words(kind.as_str()),
+        is_chosen: chosen.iter().any(|word| word == kind.as_str()),
+    };
+    EventKind::ALL.map(choice).into()
+}
+
+/// The other filters, as they were written.
+fn texts(asked: &Asked, error: Option<(&str, &str)>) -> Vec<Field> {
+    let field = |name| {
+        let (words, example) = match name {
+            "actor" => ("Who", "alice"),
+            "task" => ("Task", "build-42"),
+            "since" => ("Since", "24h"),
+            _ => ("Until", "1h"),
+        };
+        let value = asked.query.all(name).last().cloned().unwrap_or_default();
+        let error = error.filter(|(field, _)| *field == name).map(|(_, words)| words.to_owned());
+        Field { name, words, value, example, error }
+    };
+    FILTERS.map(field).into()
+}
+
 impl History {
+    /// Without filters and events.
+    fn empty(layout: Layout, namespace: &Namespace) -> History {
+        History {
+            layout,
+            namespace: namespace.to_string(),
+            kinds: Vec::new(),
+            kind_error: None,
+            texts: Vec::new(),
+            is_refused: false,
+            is_filtered: false,
+            rows: Vec::new(),
+            unreadable: Vec::new(),
+            looked: None,
+            newer: None,
+            older: None,
+            newest: None,
+            is_live: false,
+        }
+    }
+
     fn of(
         asked: &Asked,
         layout: Layout,
         (search, address): (&EventSearch, &Address),
         (direction, found): (&Direction, &FoundHistory),
         now: Time,
-    ) -> Result<History, Problem> {
+    ) -> History {
         let items = &found.page.items;
         let next = found.page.next.as_ref().map(Cursor::as_str);
         let at = |recorded: Option<&Recorded>| recorded.map(|recorded| recorded.cursor.as_str().to_owned());
@@ -153,25 +231,9 @@ impl History {
             to: Instant::of(to, now),
             is_towards_newer,
         });
-        let texts = FILTERS.map(|name| {
-            let (words, example) = match name {
-                "actor" => ("Who", "alice"),
-                "task" => ("Task", "build-42"),
-                "since" => ("Since", "24h"),
-                _ => ("Until", "1h"),
-            };
-            Ok::<_, Problem>(Field { name, words, value: said(asked, name)?.unwrap_or_default(), example })
-        });
-        let kinds = EventKind::ALL.map(|kind| KindChoice {
-            word: kind.as_str(),
-            words: kind_words(kind.as_str()),
-            is_chosen: search.kinds.contains(&kind),
-        });
-        Ok(History {
-            layout,
-            namespace: search.namespace.to_string(),
-            kinds: kinds.into(),
-            texts: texts.into_iter().collect::<Result<_, _>>()?,
+        History {
+            kinds: kinds(asked),
+            texts: texts(asked, None),
             is_filtered: !address.filters.is_empty(),
             rows: items.iter().map(|recorded| event_row(recorded, now)).collect(),
             unreadable: found.page.unreadable.clone(),
@@ -180,7 +242,8 @@ impl History {
             older: older.map(|cursor| address.with(Some(("before", &cursor)))),
             newest: (!is_first).then(|| address.with(None)),
             is_live: is_first && search.until.is_none(),
-        })
+            ..History::empty(layout, &search.namespace)
+        }
     }
 }
 
@@ -208,7 +271,7 @@ struct Address {
 
 impl Address {
     fn of(asked: &Asked, namespace: &str) -> Result<Address, Problem> {
-        let kinds = asked.query.all("type").iter().map(|word| ("type", word.clone()));
+        let kinds = asked.query.all(KINDS).iter().map(|word| (KINDS, word.clone()));
         let mut filters: Vec<_> = kinds.collect();
         for name in FILTERS {
             filters.extend(said(asked, name)?.map(|value| (name, value)));

@@ -100,9 +100,10 @@ pub(crate) async fn page(asked: Asked) -> Answered {
     let namespace = asked.shown_namespace()?;
     let ledger = asked.served.ledger_of(&namespace)?;
     let Seen { snapshot, again } = asked.served.snapshots.look(&ledger, &asked.quota).await?;
-    let layout = Layout::of(&asked, Place::Now, "Now", &namespace, asked.served.ledger.now().await?).await?;
-    // As of the look: recovery, for one, was there then, and what it did since is not known.
-    let mut page = Now::of(layout.again_after(again), &namespace, &snapshot, snapshot.overview.at);
+    // All ages are as of the look: recovery, for one, was there then, and what it did since is not known.
+    let now = snapshot.overview.at;
+    let layout = Layout::of(&asked, Place::Now, "Now", &namespace, now).await?;
+    let mut page = Now::of(layout.again_after(again), &namespace, &snapshot, now);
     page.may_act = asked.may_act();
     page.first = snapshot.is_empty().then(|| First {
         store: asked.served.options.store.clone(),

@@ -56,8 +56,8 @@ pub(super) async fn page(asked: Asked) -> Answered {
     let namespace = asked.shown_namespace()?;
     let ledger = asked.served.ledger_of(&namespace)?;
     let Seen { snapshot, again } = asked.served.snapshots.look(&ledger, &asked.quota).await?;
-    let now = asked.served.ledger.now().await?;
-    let layout = Layout::of(&asked, Place::Queues, "Queues", &namespace, now).await?;
+    // All ages are as of the look.
+    let layout = Layout::of(&asked, Place::Queues, "Queues", &namespace, snapshot.overview.at).await?;
     let page = Queues::of(layout.again_after(again), &snapshot.overview, namespace.as_str());
     Ok(respond(StatusCode::OK, &page))
 }

@@ -12,7 +12,9 @@ use tokio::time::timeout;
 
 use super::address::task_path;
 use super::layout::{Layout, Place, respond};
+use crate::handlers::PAGE_BYTES_MAX;
 use crate::handlers::recovery::{recovery_of, start_sweep, sweep_broke_off};
+use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
 use crate::route::{Answered, Asked};
 
@@ -20,6 +22,8 @@ use crate::route::{Answered, Asked};
 const TASKS_MAX: usize = 200;
 /// How many undos of a task it lists.
 const UNDOS_MAX: usize = 20;
+/// What an item of a list takes besides its texts.
+const ITEM_BYTES: usize = 128;
 
 #[derive(Template)]
 #[template(path = "recover.html")]
@@ -78,27 +82,54 @@ pub(super) async fn page(asked: Asked) -> Answered {
     let kinds = recovery.handled_kinds().into_iter().map(ToString::to_string).collect();
     let plan = planned(&asked, recovery).await?;
     let now = asked.served.ledger.now().await?;
-    let quarantined = plan.iter().filter(|one| one.becomes == State::Quarantined).count() as u64;
     let page = RecoverPage {
         layout: Layout::of(&asked, Place::Elsewhere, "Recover now", &namespace, now).await?,
         namespace: namespace.to_string(),
         kinds,
-        stale: count(plan.len() as u64, "stale task"),
-        planned: plan.iter().take(TASKS_MAX).map(|one| planned_row(one, now)).collect(),
-        more: plan.len().saturating_sub(TASKS_MAX),
-        quarantined: (quarantined > 0).then(|| count(quarantined, "task")),
+        stale: count((plan.tasks.listed.len() + plan.tasks.more) as u64, "stale task"),
+        planned: plan.tasks.listed.iter().map(|one| planned_row(one, now)).collect(),
+        more: plan.tasks.more,
+        quarantined: (plan.quarantined > 0).then(|| count(plan.quarantined, "task")),
     };
     Ok(respond(StatusCode::OK, &page))
 }
 
-async fn planned(asked: &Asked, recovery: Recovery) -> Result<Vec<PlannedTask>, Problem> {
+/// The plan, as far as it is listed.
+struct ListedPlan {
+    tasks: ListedTasks<PlannedTask>,
+    /// How many would be quarantined, listed or not.
+    quarantined: u64,
+}
+
+async fn planned(asked: &Asked, recovery: Recovery) -> Result<ListedPlan, Problem> {
     let permit = asked.quota.sweep()?;
-    let plan = asked.served.work.on(async move { recovery.plan().await }).await??;
+    let tasks = ListedTasks::within(list_bytes(asked));
+    let reading = async move {
+        let mut plan = ListedPlan { tasks, quarantined: 0 };
+        let each = |mut one: PlannedTask| {
+            plan.quarantined += u64::from(one.becomes == State::Quarantined);
+            let undos = one.undo.len();
+            one.undo.truncate(UNDOS_MAX);
+            one.undo.shrink_to_fit();
+            let bytes = planned_bytes(&one);
+            plan.tasks.add(one, undos, bytes);
+        };
+        recovery.plan_each(each).await.map(|()| plan)
+    };
+    let plan = asked.served.work.on(reading).await??;
     drop(permit);
+    // For a single task that is larger than all that was reserved.
+    asked.memory.for_answer(plan.tasks.bytes).await?;
     Ok(plan)
 }
 
-fn planned_row(planned: &PlannedTask, now: Time) -> PlannedRow {
+fn planned_bytes(one: &PlannedTask) -> usize {
+    let undo = one.undo.iter().map(|undo| undo.kind.len() + undo.target.len() + ITEM_BYTES).sum::<usize>();
+    let words = one.parked_reason.as_ref().map_or(0, String::len) + one.sentence.len();
+    one.namespace.as_str().len() + one.task.as_str().len() + undo + words + ITEM_BYTES
+}
+
+fn planned_row(ListedTask { task: planned, undos }: &ListedTask<PlannedTask>, now: Time) -> PlannedRow {
     let PlannedTask { namespace, task, state, due_at, becomes, undo, parked_reason, .. } = planned;
     let one_undo = |one: &tenure::recovery::PlannedUndo| {
         let again = if one.tries > 0 { format!(", after {}", tried(one.tries)) } else { String::new() };
@@ -109,9 +140,9 @@ fn planned_row(planned: &PlannedTask, now: Time) -> PlannedRow {
         path: task_path(namespace, task),
         state: state_mark(*state),
         due: Instant::of(*due_at, now),
-        what: what_follows(*becomes, parked_reason.as_deref(), undo.len()),
-        undo: undo.iter().take(UNDOS_MAX).map(one_undo).collect(),
-        more_undo: undo.len().saturating_sub(UNDOS_MAX),
+        what: what_follows(*becomes, parked_reason.as_deref(), *undos),
+        undo: undo.iter().map(one_undo).collect(),
+        more_undo: undos.saturating_sub(undo.len()),
         is_bad: *becomes == State::Quarantined,
     }
 }
@@ -139,31 +170,65 @@ fn what_follows(becomes: State, parked_reason: Option<&str>, undos: usize) -> St
     }
 }
 
-/// The tasks that a sweep has handled, as far as they are listed.
-#[derive(Default)]
-struct Handled {
-    listed: Vec<RecoveredTask>,
+/// The tasks of a page, as far as they are listed: no more than it has places for, and no more bytes than were reserved.
+struct ListedTasks<T> {
+    listed: Vec<ListedTask<T>>,
     more: usize,
+    bytes: usize,
+    bytes_max: usize,
 }
 
-impl Handled {
-    fn add(&mut self, one: &RecoveredTask) {
-        if self.listed.len() < TASKS_MAX {
-            self.listed.push(one.clone());
+struct ListedTask<T> {
+    task: T,
+    /// How many undos it has, listed or not.
+    undos: usize,
+}
+
+impl<T> ListedTasks<T> {
+    fn within(bytes_max: usize) -> ListedTasks<T> {
+        ListedTasks { listed: Vec::new(), more: 0, bytes: 0, bytes_max }
+    }
+
+    /// The first one is listed whatever its size, so that there is one. What comes behind one that is not listed is not listed either.
+    fn add(&mut self, task: T, undos: usize, bytes: usize) {
+        let is_in = self.more == 0 && self.listed.len() < TASKS_MAX && self.bytes + bytes <= self.bytes_max;
+        if self.listed.is_empty() && self.more == 0 || is_in {
+            self.bytes += bytes;
+            self.listed.push(ListedTask { task, undos });
         } else {
             self.more += 1;
         }
     }
 }
 
+/// The bytes of a list, as those of the API: reserved before anything is read, and few if there is no memory for more.
+fn list_bytes(asked: &Asked) -> usize {
+    let has_memory = asked.memory.for_answer_at_once(PAGE_BYTES_MAX).is_some();
+    if has_memory { PAGE_BYTES_MAX } else { SMALL_BYTES }
+}
+
+fn listed_recovered(one: &RecoveredTask) -> (RecoveredTask, usize) {
+    let undone: Vec<_> = one.undone.iter().take(UNDOS_MAX).cloned().collect();
+    let words = |one: &tenure::recovery::UndoReceipt| one.kind.len() + one.target.len() + one.receipt.len();
+    let bytes = undone.iter().map(|one| words(one) + ITEM_BYTES).sum::<usize>()
+        + one.namespace.as_str().len()
+        + one.task.as_str().len()
+        + one.reason.as_ref().map_or(0, String::len)
+        + ITEM_BYTES;
+    let RecoveredTask { namespace, task, epoch, outcome, reason, .. } = one;
+    let (namespace, task, reason) = (namespace.clone(), task.clone(), reason.clone());
+    (RecoveredTask { namespace, task, epoch: *epoch, outcome: *outcome, undone, reason }, bytes)
+}
+
 /// `POST /recover`. The sweep does not end with the page that started it: a person who leaves wants it done all the same.
 pub(super) async fn done(asked: Asked) -> Answered {
     let (namespace, served) = (asked.shown_namespace()?, &asked.served);
     let permit = asked.quota.sweep()?;
-    let handled: Arc<Mutex<Handled>> = Arc::default();
+    let handled = Arc::new(Mutex::new(ListedTasks::within(list_bytes(&asked))));
     let told = Arc::clone(&handled);
     let recovery = recovery_of(served, &namespace).on_recovered(move |one| {
-        told.lock().unwrap_or_else(PoisonError::into_inner).add(one);
+        let (listed, bytes) = listed_recovered(one);
+        told.lock().unwrap_or_else(PoisonError::into_inner).add(listed, one.undone.len(), bytes);
     });
     let sweeping = start_sweep(served, recovery, permit, served.stopping.child());
     // After the timeout it is only no longer waited for.
@@ -173,8 +238,10 @@ pub(super) async fn done(asked: Asked) -> Answered {
         Ok(Err(_)) => Err(sweep_broke_off()),
         Err(_) => Ok(None),
     };
-    let Handled { listed, more } =
-        std::mem::take(&mut *handled.lock().unwrap_or_else(PoisonError::into_inner));
+    let (recovered, more) = {
+        let handled = handled.lock().unwrap_or_else(PoisonError::into_inner);
+        (handled.listed.iter().map(recovered_row).collect(), handled.more)
+    };
     let status = swept.as_ref().map_or_else(Problem::status, |_| StatusCode::OK);
     let now = served.ledger.now().await?;
     let page = RecoveredPage {
@@ -182,7 +249,7 @@ pub(super) async fn done(asked: Asked) -> Answered {
         namespace: namespace.to_string(),
         summary: swept.as_ref().ok().and_then(|report| report.as_ref()).map(summary),
         error: swept.as_ref().err().map(|problem| problem.detail().to_owned()),
-        recovered: listed.iter().map(recovered_row).collect(),
+        recovered,
         more,
     };
     Ok(respond(status, &page))
@@ -199,7 +266,7 @@ fn summary(report: &RecoveryReport) -> String {
     format!("{}: {}; {undone} undone", count(report.tasks, "task"), outcomes.join(", "))
 }
 
-fn recovered_row(recovered: &RecoveredTask) -> RecoveredRow {
+fn recovered_row(ListedTask { task: recovered, undos }: &ListedTask<RecoveredTask>) -> RecoveredRow {
     let RecoveredTask { namespace, task, outcome, undone, reason, .. } = recovered;
     let in_words =
         |one: &tenure::recovery::UndoReceipt| format!("{} {}: {}", one.kind, one.target, one.receipt);
@@ -207,8 +274,8 @@ fn recovered_row(recovered: &RecoveredTask) -> RecoveredRow {
         id: task.to_string(),
         path: task_path(namespace, task),
         became: became(*outcome),
-        undone: undone.iter().take(UNDOS_MAX).map(in_words).collect(),
-        more_undone: undone.len().saturating_sub(UNDOS_MAX),
+        undone: undone.iter().map(in_words).collect(),
+        more_undone: undos.saturating_sub(undone.len()),
         reason: reason.clone().unwrap_or_default(),
         is_bad: matches!(outcome, Outcome::Quarantined | Outcome::Failed),
     }
@@ -252,16 +319,37 @@ mod tests {
 
     #[test]
     fn a_long_report_lists_the_first_tasks_and_counts_the_rest() {
-        let task = |number: usize| RecoveredTask {
+        let mut all = ListedTasks::within(PAGE_BYTES_MAX);
+        (0..TASKS_MAX + 2).for_each(|number| all.add(number, 0, 100));
+        assert_eq!((all.listed.len(), all.more), (TASKS_MAX, 2));
+        let mut large = ListedTasks::within(250);
+        (0..4).for_each(|number| large.add(number, 0, 100));
+        large.add(4, 0, 1);
+        let listed: Vec<_> = large.listed.iter().map(|one| one.task).collect();
+        assert_eq!((listed, large.more), (vec![0, 1], 3), "no more than was reserved, and no holes");
+        let mut huge = ListedTasks::within(250);
+        huge.add(0, 0, 1_000);
+        assert_eq!((huge.listed.len(), huge.bytes), (1, 1_000), "one is listed, whatever its size");
+    }
+
+    #[test]
+    fn of_many_undos_the_first_are_kept_with_the_number_of_all() {
+        let receipt = |seq| tenure::recovery::UndoReceipt {
+            seq,
+            kind: "close-pr".to_owned(),
+            target: "12".to_owned(),
+            receipt: "closed".to_owned(),
+        };
+        let recovered = RecoveredTask {
             namespace: tenure::core::id::Namespace::new("default").expect("a name"),
-            task: tenure::core::id::TaskId::new(format!("t-{number}")).expect("a name"),
+            task: tenure::core::id::TaskId::new("t").expect("a name"),
             epoch: tenure::core::id::Epoch(1),
             outcome: Outcome::Planned,
-            undone: Vec::new(),
+            undone: (1..=23).map(receipt).collect(),
             reason: None,
         };
-        let mut handled = Handled::default();
-        (0..TASKS_MAX + 2).for_each(|number| handled.add(&task(number)));
-        assert_eq!((handled.listed.len(), handled.more), (TASKS_MAX, 2));
+        let (task, _) = listed_recovered(&recovered);
+        let row = recovered_row(&ListedTask { task, undos: 23 });
+        assert_eq!((row.undone.len(), row.more_undone), (UNDOS_MAX, 3));
     }
 }

@@ -10,7 +10,7 @@ use tenure::store::size::{event_bytes, task_bytes};
 use tenure::store::{Page, PageSize, Recorded};
 use tenure::why::{Step, why_watched};
 use tenure_view::history::{Attempt, TimelineItem, attempts, newest, timeline};
-use tenure_view::offers::{Act, Offer, about_the_task, may_waive, waiver};
+use tenure_view::offers::{Act, Offer, about_the_task, may_waive, undo_only, waiver};
 use tenure_view::words::{Instant, Left, StateMark, state_mark};
 
 use super::address::task_path;
@@ -122,7 +122,11 @@ impl TaskPage {
     ) -> TaskPage {
         let random = asked.served.ledger.entropy();
         let may_act = asked.may_act();
-        let offers = if may_act { about_the_task(task, now, random) } else { Vec::new() };
+        let mut offers = if may_act { about_the_task(task, now, random) } else { Vec::new() };
+        let behind_retry = offers.iter().position(|offer| offer.act == Act::Retry).map_or(0, |at| at + 1);
+        if let Some(undo) = undo_only(task, now, random).filter(|_| may_act) {
+            offers.insert(behind_retry, undo);
+        }
         let may_waive = may_act && may_waive(task, now, random);
         // The newest is undone first.
         let compensations = task.compensations.iter().rev().take(COMPENSATIONS_SHOWN);

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::http::StatusCode;
+use tenure::Ledger;
 use tenure::core::id::{LabelKey, LabelValue, Owner, SagaId, TaskId};
 use tenure::core::task::{Cause, State};
 use tenure::store::size::task_bytes;
@@ -82,6 +83,7 @@ pub(super) async fn page(asked: Asked) -> Answered {
             choice("unattended", "not retried or dismissed", wanted.unattended),
         ],
         texts: vec![
+            field("id_prefix", "Id begins with", said("id_prefix")?, "build-"),
             field("queue", "Queue", said("queue")?, ""),
             field("owner", "Held by", said("owner")?, ""),
             field("label", "Label", label, "issue=168"),
@@ -104,7 +106,7 @@ fn address(namespace: &str, filter: &Filter, cursor: Option<&str>) -> String {
     format!("/tasks?{}", pairs.join("&"))
 }
 
-/// `GET /search`: leads to the task of that id or saga id, or to the tasks with that label, or of that owner.
+/// `GET /search`: leads to the task of that id or saga id, or to the tasks with that label, of that owner, or whose ids begin so.
 pub(super) async fn search(asked: Asked) -> Answered {
     let (namespace, wanted) = (asked.shown_namespace()?, asked.query.one("q")?.unwrap_or_default().trim());
     let ledger = asked.served.ledger_of(&namespace)?;
@@ -116,9 +118,8 @@ pub(super) async fn search(asked: Asked) -> Answered {
             return to(&task_path(&namespace, &id));
         }
     }
-    let mut filter = Filter::default();
     if let Ok(saga_id) = SagaId::new(wanted) {
-        let of_saga = filter.clone().with(|filter| filter.saga_id = Some(saga_id));
+        let of_saga = Filter::default().with(|filter| filter.saga_id = Some(saga_id));
         let permit = asked.quota.scan().await?;
         let found = ledger.tasks(of_saga, None, 1).await?;
         drop(permit);
@@ -128,18 +129,29 @@ pub(super) async fn search(asked: Asked) -> Answered {
     }
     let label = wanted.split_once('=').map(|(key, value)| (LabelKey::new(key), LabelValue::new(value)));
     if let Some((Ok(key), Ok(value))) = label {
-        filter.labels = vec![(key, value)];
-        return to(&address(namespace.as_str(), &filter, None));
+        let labelled = Filter::default().with(|filter| filter.labels = vec![(key, value)]);
+        return to(&address(namespace.as_str(), &labelled, None));
     }
     if let Ok(owner) = Owner::new(wanted) {
-        filter.owner = Some(owner);
-        let permit = asked.quota.scan().await?;
-        let found = ledger.tasks(filter.clone(), None, 1).await?;
-        drop(permit);
-        if !found.items.is_empty() {
-            return to(&address(namespace.as_str(), &filter, None));
+        let of_owner = Filter::default().with(|filter| filter.owner = Some(owner));
+        if finds(&asked, &ledger, &of_owner).await? {
+            return to(&address(namespace.as_str(), &of_owner, None));
+        }
+    }
+    if let Ok(prefix) = TaskId::new(wanted) {
+        let so_begun = Filter::default().with(|filter| filter.id_prefix = Some(prefix));
+        if finds(&asked, &ledger, &so_begun).await? {
+            return to(&address(namespace.as_str(), &so_begun, None));
         }
     }
     let searched = encoded(wanted);
     to(&format!("{}&searched={searched}", address(namespace.as_str(), &Filter::default(), None)))
+}
+
+/// Whether a list has any task.
+async fn finds(asked: &Asked, ledger: &Ledger, filter: &Filter) -> Result<bool, Problem> {
+    let permit = asked.quota.scan().await?;
+    let found = ledger.tasks(filter.clone(), None, 1).await?;
+    drop(permit);
+    Ok(!found.items.is_empty())
 }

@@ -17,7 +17,7 @@ use super::asked::{required, to};
 use super::form::Form;
 use super::layout::{Layout, Place, respond};
 use crate::access::Caller;
-use crate::handlers::tokens::{by, named, to_create};
+use crate::handlers::tokens::{by, named, read_hash, to_create};
 use crate::problem::Problem;
 use crate::route::{Answered, Asked};
 
@@ -106,8 +106,8 @@ struct Revoke {
     namespace: String,
     name: String,
     role: &'static str,
-    /// When it was created: the name may be given to another token meanwhile.
-    created: i64,
+    /// Its hash: the name may be given to another token meanwhile.
+    hash: String,
     effects: Vec<&'static str>,
     error: Option<String>,
 }
@@ -308,7 +308,7 @@ pub(super) async fn revoke_form(asked: Asked) -> Answered {
 
 async fn form_to_revoke(
     asked: &Asked,
-    token: &Token,
+    ListedToken { hash, token }: &ListedToken,
     refusal: Option<Refusal>,
 ) -> Result<Response<Body>, Problem> {
     let (namespace, now) = (asked.shown_namespace()?, asked.served.ledger.now().await?);
@@ -319,7 +319,7 @@ async fn form_to_revoke(
         namespace: namespace.to_string(),
         name: token.name.to_string(),
         role: token.role.as_str(),
-        created: token.created_at.as_micros(),
+        hash: hash.to_string(),
         effects: effects(token, &asked.caller, &all.tokens, now),
         error: refusal.map(|refusal| refusal.message.to_string()),
     };
@@ -355,16 +355,12 @@ pub(super) async fn revoke(asked: Asked) -> Answered {
     let form = Form::read(&asked.body.text)?;
     let name = form.said("name").ok_or_else(|| required("name"))?;
     let token = named(&asked, name).await?;
-    let created = form.said("created").ok_or_else(|| required("created"))?;
-    if created != token.created_at.as_micros().to_string() {
-        let words = format!("the name {name} was given to another token since; look at that one first");
-        return Err(Refusal::new(Code::Exists, words).into());
-    }
+    let hash = read_hash(form.said("hash").ok_or_else(|| required("hash"))?)?;
     if !form.is_checked("confirm") {
         return form_to_revoke(&asked, &token, Some(required("confirm"))).await;
     }
     let namespace = asked.shown_namespace()?;
     let ledger = asked.served.ledger.acting_as(&by(&asked, None))?;
-    ledger.revoke_token(name).await?;
+    ledger.revoke_token_with_hash(name, hash).await?;
     to(&format!("/access?ns={}&done={}", encoded(namespace.as_str()), encoded(name)))
 }

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use tenure::api::wire::parse_word;
-use tenure::core::id::{LabelKey, LabelValue, Owner, Queue, SagaId};
+use tenure::core::id::{LabelKey, LabelValue, Owner, Queue, SagaId, TaskId};
 use tenure::core::refusal::Refusal;
 use tenure::instant::Since;
 use tenure::record::task_page;
@@ -66,6 +66,7 @@ pub(crate) async fn filter(asked: &Asked) -> Result<Filter, Problem> {
     filter.queue = query.one("queue")?.map(Queue::new).transpose()?;
     filter.owner = query.one("owner")?.map(Owner::new).transpose()?;
     filter.last_owner = query.one("last_owner")?.map(|name| Owner::named("last_owner", name)).transpose()?;
+    filter.id_prefix = query.one("id_prefix")?.map(|id| TaskId::named("id_prefix", id)).transpose()?;
     filter.saga_id = query.one("saga_id")?.map(SagaId::new).transpose()?;
     filter.labels = labels.collect::<Result<_, Refusal>>()?;
     filter.stale = query.flag("stale")?;

@@ -41,7 +41,7 @@ pub(crate) async fn request(asked: Asked) -> Answered {
 /// `GET …/anchor`.
 pub(crate) async fn anchor(asked: Asked) -> Answered {
     let _permit = asked.quota.audit().await?;
-    let anchor = asked.ledger()?.anchor_of_namespace().await?;
+    let anchor = asked.ledger()?.anchor_of_namespace_within(&asked.memory.while_it_grows()).await?;
     Ok(json(StatusCode::OK, &AnchorAnswer { anchor }))
 }
 

@@ -1,7 +1,7 @@
 //! Tokens: administrators create, list and revoke them. A secret is shown once, to its creator.
 
 use axum::http::StatusCode;
-use tenure::access::{NamespaceScope, Role, Token, TokenHash};
+use tenure::access::{ListedToken, NamespaceScope, Role, TokenHash};
 use tenure::api::token::{NewToken, TokenBody, TokenName};
 use tenure::core::id::Actor;
 use tenure::core::refusal::{Code, Refusal};
@@ -28,10 +28,14 @@ pub(crate) async fn create(asked: Asked) -> Answered {
         let token = NewToken { token: Some(secret.reveal().to_owned()), record: token };
         return Ok(json(StatusCode::CREATED, &token));
     };
-    let digits = || Refusal::invalid("hash", "the SHA-256 of the secret, as 64 hexadecimal digits");
-    let hash = TokenHash::from_hex(&hash).ok_or_else(digits)?;
-    let token = new.with_hash(hash).await?;
+    let token = new.with_hash(read_hash(&hash)?).await?;
     Ok(json(StatusCode::CREATED, &token))
+}
+
+/// The hash of a secret that a caller gives.
+pub(crate) fn read_hash(text: &str) -> Result<TokenHash, Refusal> {
+    let digits = || Refusal::invalid("hash", "the SHA-256 of the secret, as 64 hexadecimal digits");
+    TokenHash::from_hex(text).ok_or_else(digits)
 }
 
 /// The token that a caller asks for, to be created. A caller can't give a token more namespaces than its own token has.
@@ -58,16 +62,19 @@ pub(crate) async fn revoke(asked: Asked) -> Answered {
     let name = in_query.or(naming.name).ok_or_else(|| Refusal::invalid("name", "is required"))?;
     named(&asked, &name).await?;
     let ledger = asked.served.ledger.acting_as(&by(&asked, naming.by))?;
-    let token = ledger.revoke_token(&name).await?;
+    let token = match naming.hash {
+        Some(hash) => ledger.revoke_token_with_hash(&name, read_hash(&hash)?).await?,
+        None => ledger.revoke_token(&name).await?,
+    };
     Ok(json(StatusCode::OK, &token))
 }
 
 /// The token of that name that would be revoked, if the caller may know of it. A freed name may have been given to another token since:
 /// the newest token with the name is meant.
-pub(crate) async fn named(asked: &Asked, name: &str) -> Result<Token, Problem> {
-    let mut tokens = asked.served.ledger.tokens().await?;
-    tokens.retain(|token| token.name.as_str() == name);
-    let newest = tokens.pop().filter(|token| asked.caller.namespaces.covers(&token.namespaces));
+pub(crate) async fn named(asked: &Asked, name: &str) -> Result<ListedToken, Problem> {
+    let mut tokens = asked.served.ledger.store().tokens(None).await?.unwrap_or_default().tokens;
+    tokens.retain(|listed| listed.token.name.as_str() == name);
+    let newest = tokens.pop().filter(|listed| asked.caller.namespaces.covers(&listed.token.namespaces));
     newest.ok_or_else(|| Refusal::new(Code::NotFound, format!("there is no token named {name}")).into())
 }
 

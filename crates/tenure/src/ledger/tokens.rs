@@ -6,7 +6,9 @@ use tenure_core::id::{Actor, Namespace};
 use tenure_core::refusal::Refusal;
 use tenure_store::BoxFuture;
 use tenure_store::Error;
-use tenure_store::access::{Lifetime, NamespaceScope, NewToken, Role, Token, TokenHash, TokenSecret};
+use tenure_store::access::{
+    Lifetime, NamespaceScope, NewToken, Role, Token, TokenHash, TokenSecret, TokenToRevoke,
+};
 
 use crate::ledger::Ledger;
 
@@ -32,7 +34,14 @@ impl Ledger {
 
     /// Revokes the token with that name, from now on. A token that is already revoked is returned unchanged.
     pub async fn revoke_token(&self, name: &str) -> Result<Token, Error> {
-        self.store.revoke_token(Actor::named("name", name)?, self.anybody()).await
+        self.store.revoke_token(Actor::named("name", name)?.into(), self.anybody()).await
+    }
+
+    /// The same, only if the hash of its secret is this one. It is refused with `exists` if the name was given to another token
+    /// since: so a person who decided about one token never revokes another.
+    pub async fn revoke_token_with_hash(&self, name: &str, hash: TokenHash) -> Result<Token, Error> {
+        let which = TokenToRevoke { name: Actor::named("name", name)?, hash: Some(hash) };
+        self.store.revoke_token(which, self.anybody()).await
     }
 
     /// Every namespace of the store that has a task.

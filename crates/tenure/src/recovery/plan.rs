@@ -9,9 +9,9 @@ use super::assess::{due_at, unfit};
 use super::setup::{PAGE, Setup};
 use crate::why::{reclaimed, why};
 
-pub(super) async fn plan(setup: &Setup) -> Result<Vec<PlannedTask>, Error> {
+pub(super) async fn plan(setup: &Setup, mut each: impl FnMut(PlannedTask) + Send) -> Result<(), Error> {
     let store = setup.ledger.store();
-    let (mut plans, mut after) = (Vec::new(), None);
+    let mut after = None;
     loop {
         let page = store.lapsed(after, PAGE).await?;
         for (namespace, id) in page.tasks {
@@ -40,7 +40,7 @@ pub(super) async fn plan(setup: &Setup) -> Result<Vec<PlannedTask>, Error> {
                 Some(others) => format!("{words}; {others}"),
                 None => words,
             });
-            plans.push(PlannedTask {
+            each(PlannedTask {
                 namespace: task.namespace.clone(),
                 task: task.id.clone(),
                 state: task.state(),
@@ -53,7 +53,7 @@ pub(super) async fn plan(setup: &Setup) -> Result<Vec<PlannedTask>, Error> {
         }
         after = page.next;
         if after.is_none() {
-            return Ok(plans);
+            return Ok(());
         }
     }
 }

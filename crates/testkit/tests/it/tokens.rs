@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure::access::{
-    Lifetime, ListedToken, NamespaceScope, NewToken, Role, Token, TokenHash, TokenSecret, Tokens,
+    Lifetime, ListedToken, NamespaceScope, NewToken, Role, Token, TokenHash, TokenSecret, TokenToRevoke,
+    Tokens,
 };
 use tenure::api::{from_json, to_json};
 use tenure::clock::ManualClock;
@@ -161,7 +162,7 @@ fn a_name_is_free_when_its_token_is_revoked_or_has_expired() {
         assert_eq!((first.revoked_at, &first.revoked_by), (Some(expiry), &None), "at its expiry, by nobody");
         assert!(second.is_live(expiry) && second.expires_at.is_none());
         assert_eq!(code(place.store.add_token(hash("3"), for_ci(None)).await), Some(Code::Exists));
-        place.store.revoke_token(actor("ci"), actor("bob")).await?;
+        place.store.revoke_token(actor("ci").into(), actor("bob")).await?;
         place.store.add_token(hash("3"), for_ci(None)).await?;
         let live =
             |tokens: Tokens| tokens.tokens.iter().filter(|listed| listed.token.is_live(expiry)).count();
@@ -180,8 +181,32 @@ fn a_second_revoke_answers_the_first_and_an_unknown_name_is_not_found() {
         assert_eq!(revoked.revoked_by, Some(actor("alice")));
         assert_eq!(from_json(&to_json(&revoked)).as_ref(), Ok(&revoked));
         place.clock.advance(DAY);
-        assert_eq!(place.store.revoke_token(actor("ci"), actor("bob")).await?, revoked);
+        assert_eq!(place.store.revoke_token(actor("ci").into(), actor("bob")).await?, revoked);
         assert_eq!(code(place.ledger.revoke_token("nobody").await), Some(Code::NotFound));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_revocation_of_a_token_that_was_seen_never_meets_another_one_with_its_name() {
+    on_every_store(|place| async move {
+        let seen = |digits| TokenToRevoke { name: actor("ci"), hash: Some(hash(digits)) };
+        let revoke = async |which| place.store.revoke_token(which, actor("bob")).await;
+        assert_eq!(code(revoke(seen("1")).await), Some(Code::NotFound));
+        place.store.add_token(hash("1"), for_ci(None)).await?;
+        assert_eq!(code(revoke(seen("2")).await), Some(Code::Exists), "no token has that hash");
+        let revoked = revoke(seen("1")).await?;
+        assert_eq!((revoked.revoked_at, &revoke(seen("1")).await?), (Some(BEGINNING), &revoked));
+        // At the same instant: the time of the creation does not tell them apart.
+        let second = place.store.add_token(hash("2"), for_ci(None)).await?;
+        assert_eq!(second.created_at, revoked.created_at);
+        assert_eq!(code(revoke(seen("1")).await), Some(Code::Exists));
+        let another = NewToken { name: actor("other"), ..for_ci(None) };
+        place.store.add_token(hash("3"), another).await?;
+        assert_eq!(code(revoke(seen("3")).await), Some(Code::Exists), "it has another name");
+        assert_eq!(place.all().await.tokens[1].token, second, "nothing was revoked");
+        place.ledger.revoke_token_with_hash("ci", hash("2")).await?;
+        assert!(place.all().await.tokens[1].token.revoked_at.is_some());
         Ok(())
     });
 }
@@ -282,7 +307,7 @@ fn what_one_process_revokes_another_one_sees_at_its_next_look() {
         one.add_token(hash("1"), for_ci(None)).await.expect("added");
         let seen = other.tokens(None).await.expect("read").expect("nobody knew a version");
         assert!(seen.tokens[0].token.is_live(BEGINNING));
-        one.revoke_token(actor("ci"), actor("bob")).await.expect("revoked");
+        one.revoke_token(actor("ci").into(), actor("bob")).await.expect("revoked");
         let told = other.tokens(Some(seen.version)).await.expect("read").expect("it changed");
         assert!(!told.tokens[0].token.is_live(BEGINNING));
     }

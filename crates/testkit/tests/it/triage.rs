@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure::clock::ManualClock;
-use tenure::core::id::Kind;
+use tenure::core::id::{Kind, TaskId};
 use tenure::core::policy::{OnLapse, Policy};
 use tenure::core::refusal::Code;
 use tenure::core::task::{Cause, State, Terminal};
@@ -251,6 +251,42 @@ fn what_ended_badly_is_listed_until_somebody_has_seen_to_it() {
         assert_eq!(refused.code(), Some(Code::WrongState));
         let notes = ledger.notes("undone").await?;
         assert_eq!((notes.len(), notes[0].words.as_str()), (1, "the disk was full"));
+        Ok(())
+    });
+}
+
+#[test]
+fn tasks_are_found_by_how_their_ids_begin() {
+    on_every_store(|ledger, _| async move {
+        for id in ["build-1", "build-10", "build-2", "BUILD-1", "build", "build.z", "bui", "c"] {
+            ledger.create(id).await?;
+        }
+        ledger.in_namespace("elsewhere")?.create("build-9").await?;
+        ledger.cancel("build-2", "not wanted").await?;
+        let begins = |text: &str| {
+            let prefix = TaskId::new(text).ok();
+            Filter::default().with(|filter| filter.id_prefix = prefix)
+        };
+        for (text, found) in [
+            ("build-1", "build-10 build-1"),
+            ("build", "build.z build build-2 build-10 build-1"),
+            ("B", "BUILD-1"),
+            ("build-3", ""),
+            ("z", ""),
+        ] {
+            assert_eq!(names(&ledger, begins(text)).await?, found, "{text}");
+        }
+        let open = begins("build-").with(|filter| filter.open = true);
+        assert_eq!(names(&ledger, open).await?, "build-10 build-1");
+        let by_state = begins("build-").with(|filter| filter.states = vec![State::Planned]);
+        assert_eq!(names(&ledger, by_state).await?, "build-10 build-1");
+        assert_eq!(names(&ledger, begins("build").with(|filter| filter.stale = true)).await?, "");
+        // In pages as well.
+        let first = ledger.tasks(begins("build-"), None, 2).await?;
+        let rest = ledger.tasks(begins("build-"), first.next, 2).await?;
+        assert_eq!((first.items.len(), rest.items.len(), rest.next), (2, 1, None));
+        let everywhere = ledger.store().tasks(begins("build-9"), None, 10.into()).await?;
+        assert_eq!(everywhere.items.len(), 1, "of all namespaces");
         Ok(())
     });
 }

@@ -591,6 +591,7 @@ class Ledger:
         cause: str | None = None,
         queue: str | None = None,
         owner: str | None = None,
+        id_prefix: str | None = None,
         saga_id: str | None = None,
         labels: Mapping[str, str] | None = None,
         stale: bool = False,
@@ -602,7 +603,7 @@ class Ledger:
     ) -> AsyncIterator[Task]:
         """The tasks that match, one by one; pages are read as they are needed.
 
-        ``open``: only those that have not ended. ``ended_badly``: only those that did not succeed. ``unattended``: only ended ones that nobody
+        ``id_prefix``: only those whose id begins with it. ``open``: only those that have not ended. ``ended_badly``: only those that did not succeed. ``unattended``: only ended ones that nobody
         retried or dismissed. ``since`` is an instant, or how long ago: only tasks that ended, or, with ``open``, changed since then.
         """
         if since is not None and not isinstance(since, datetime):
@@ -612,6 +613,7 @@ class Ledger:
             "cause": cause,
             "queue": queue,
             "owner": owner,
+            "id_prefix": id_prefix,
             "saga_id": saga_id,
             "labels": [*(labels or {}).items()],
             "stale": stale,

@@ -193,8 +193,8 @@ fn a_token_is_revoked_after_its_page_said_what_that_does() {
         let ci = token(&store, "ci", Role::Worker, NamespaceScope::All, None).await;
         let browser = Browser::signed_in(&served, &root).await;
         let reader = Browser::signed_in(&served, &ci).await;
-        let created = |page: &Reply| {
-            let (_, rest) = page.text.split_once("name=\"created\" value=\"").expect("a form");
+        let hash_of = |page: &Reply| {
+            let (_, rest) = page.text.split_once("name=\"hash\" value=\"").expect("a form");
             rest.split('"').next().expect("an end").to_owned()
         };
         let page = browser.get("/access/revoke?ns=default&name=ci").await;
@@ -204,15 +204,15 @@ fn a_token_is_revoked_after_its_page_said_what_that_does() {
             "{}",
             page.text
         );
-        let created_at = created(&page);
-        let unconfirmed = browser.submit("/access/revoke", &[("name", "ci"), ("created", &created_at)]).await;
+        let seen = hash_of(&page);
+        let unconfirmed = browser.submit("/access/revoke", &[("name", "ci"), ("hash", &seen)]).await;
         assert!(
             unconfirmed.status == 422 && unconfirmed.text.contains("confirm: is required"),
             "{}",
             unconfirmed.text
         );
         assert_eq!(reader.get("/").await.status, 200, "nothing was done");
-        let fields = [("name", "ci"), ("created", &*created_at), ("confirm", "on")];
+        let fields = [("name", "ci"), ("hash", &*seen), ("confirm", "on")];
         for _ in 0..2 {
             let done = browser.submit("/access/revoke?ns=default", &fields).await;
             assert_eq!(
@@ -265,11 +265,10 @@ fn revoking_ones_own_token_and_the_last_admin_is_said_beforehand() {
             "{}",
             page.text
         );
-        let (_, rest) = page.text.split_once("name=\"created\" value=\"").expect("a form");
-        let created = rest.split('"').next().expect("an end");
-        let done = browser
-            .submit("/access/revoke", &[("name", "root"), ("created", created), ("confirm", "on")])
-            .await;
+        let (_, rest) = page.text.split_once("name=\"hash\" value=\"").expect("a form");
+        let hash = rest.split('"').next().expect("an end");
+        let done =
+            browser.submit("/access/revoke", &[("name", "root"), ("hash", hash), ("confirm", "on")]).await;
         assert_eq!(done.status, 303, "{}", done.text);
         let after = browser.get("/access").await;
         assert!(after.status == 303 && after.header("location").starts_with("/sign-in"), "{}", after.text);

@@ -206,6 +206,9 @@ fn the_roles_of_the_api_may_verify_and_only_who_started_it_or_an_operator_stops_
         let reader = Browser::signed_in(&served, &reader).await;
         assert_eq!(reader.submit(VERIFY, &[]).await.status, 303, "a reader may verify, as with the API");
         until_page_says(&reader, "by reader-1.").await;
+        let second = reader.submit("/audit/verify?ns=elsewhere", &[]).await;
+        assert_eq!(second.status, 429, "{}", second.text);
+        assert!(second.text.contains("reader-1 runs a verification of the namespace default already"));
         let other = Browser::signed_in(&served, &other).await;
         assert!(!other.get(PAGE).await.text.contains("/audit/stop"), "it is not offered");
         assert_eq!(other.submit(STOP, &[]).await.status, 403);

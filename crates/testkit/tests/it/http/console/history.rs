@@ -161,6 +161,42 @@ fn a_page_that_looked_at_enough_says_how_far_it_came_and_goes_on_from_there() {
 }
 
 #[test]
+fn a_filter_that_is_refused_comes_back_as_it_was_filled_with_the_reason_beside_it() {
+    let World { ledger, served, .. } = world();
+    block_on(async {
+        ledger.create("seen").await?;
+        let browser = Browser::of(&served);
+        let filled = "/history?ns=default&type=created&actor=alice&task=build-42&since=yesterday&until=1h";
+        let page = browser.get(filled).await;
+        assert_eq!(page.status, 422, "{}", page.text);
+        for words in [
+            "value=\"created\" checked",
+            "name=\"actor\" value=\"alice\"",
+            "name=\"task\" value=\"build-42\"",
+            "name=\"since\" value=\"yesterday\"",
+            "name=\"until\" value=\"1h\"",
+            "aria-describedby=\"since-error\"><span class=\"error\" id=\"since-error\" role=\"alert\">since: a duration such as 24h",
+        ] {
+            assert!(page.text.contains(words), "{words} is not in {}", page.text);
+        }
+        assert_eq!(page.text.matches("aria-invalid").count(), 1);
+        assert!(!page.text.contains("Nothing like that happened."), "nothing was looked for");
+        for (query, words) in [
+            ("type=exploded&actor=bob", "one of created"),
+            ("actor=a%20b&since=24h", "id=\"actor-error\""),
+            ("task=%2F", "id=\"task-error\""),
+        ] {
+            let page = browser.get(&format!("/history?{query}")).await;
+            assert!(page.status == 422 && page.text.contains(words), "{query}: {}", page.text);
+        }
+        // No filter of the form: there is nothing to fill in again.
+        assert_eq!(browser.get("/history?before=nonsense").await.status, 422);
+        Ok::<_, Error>(())
+    })
+    .expect("works");
+}
+
+#[test]
 fn the_history_is_for_every_role_and_for_nobody_else() {
     let World { store, served, ledger, .. } = world();
     block_on(async {

@@ -6,9 +6,9 @@ use serde_json::json;
 use tenure::Error;
 use tenure::access::{NamespaceScope, Role};
 use tenure::core::policy::{OnLapse, Policy};
-use tenure_testkit::block_on;
 use tenure_testkit::served::{in_time, reply};
 use tenure_testkit::waiting::until_asked;
+use tenure_testkit::{BEGINNING, block_on};
 
 use super::{Browser, World, world};
 use crate::http::access::token;
@@ -34,6 +34,31 @@ fn an_empty_store_says_how_to_begin() {
         let odd = named("a<b>").await;
         assert!(odd.status == 400 || !odd.text.contains("<b>"), "{}", odd.text);
     });
+}
+
+#[test]
+fn all_ages_of_a_page_are_of_the_moment_of_its_look() {
+    let World { ledger, served, clock, .. } = world();
+    block_on(async {
+        ledger.create("waits").await?;
+        let browser = Browser::of(&served);
+        for path in ["/", "/queues"] {
+            clock.advance(Duration::from_secs(7));
+            let before = browser.get(path).await;
+            assert_eq!(before.status, 200, "{}", before.text);
+            // The look before may be shown again: then its time is, too.
+            clock.advance(Duration::from_secs(7));
+            let page = browser.get(path).await.text;
+            let (_, rest) = page.split_once("data-now=\"").expect("a moment");
+            let now: i64 = rest.split('"').next().and_then(|ms| ms.parse().ok()).expect("milliseconds");
+            let shown = (now - BEGINNING.as_micros() / 1_000) / 1_000;
+            let (_, rest) = page.split_once("data-age=\"").expect("an age");
+            let age = rest.split(['>', '<']).nth(1).expect("its words");
+            assert_eq!(age, format!("{shown}s"), "{path}: {page}");
+        }
+        Ok::<_, Error>(())
+    })
+    .expect("works");
 }
 
 #[test]

@@ -11,7 +11,10 @@ use tenure::{Error, Ledger};
 use tenure_server::{Limits, Options};
 use tenure_testkit::served::Served;
 use tenure_testkit::undoing::{Behaviour, HandlerSpy, until_task};
+use tenure_testkit::waiting::until_asked;
 use tenure_testkit::{BEGINNING, block_on, memory};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use super::{Browser, World, world};
 use crate::http::access::token;
@@ -89,6 +92,36 @@ fn the_plan_names_the_task_and_its_undo_and_the_report_says_that_it_was_done() {
         let again = browser.submit(RECOVER, &[]).await.text;
         assert!(again.contains("There was nothing to recover."), "{again}");
         assert_eq!(spy.targets(), ["12"], "it is undone once");
+        Ok::<_, Error>(())
+    })
+    .expect("works");
+}
+
+#[test]
+fn where_memory_is_short_the_plan_lists_fewer_tasks_and_counts_the_rest() {
+    let limits = Limits::default().with(|limits| {
+        limits.memory_bytes_max = 20 * 1024 * 1024;
+        limits.body_bytes_max = 3 * 1024 * 1024;
+    });
+    let spy = HandlerSpy::that(&[Behaviour::Works]);
+    let World { ledger, served, clock, .. } = with_handlers(spy.on("close-pr"), limits);
+    block_on(async {
+        for number in 0..12 {
+            stale(&ledger, &clock, &format!("t-{number}"), Some(("close-pr", &"x".repeat(4_000)))).await?;
+        }
+        let browser = Browser::of(&served);
+        let listed = |page: &str| page.matches("href=\"/tasks/default/t-").count();
+        assert_eq!(listed(&browser.get(RECOVER).await.text), 12);
+        // Somebody's body takes some of the memory, and does not come to its end.
+        let mut slow = TcpStream::connect(("127.0.0.1", served.port)).await.expect("a connection");
+        let head = b"POST /v1/default/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 3000000\r\n\r\n";
+        slow.write_all(head).await.expect("it is sent");
+        slow.write_all(&vec![b' '; 2_500_000]).await.expect("it is sent");
+        let plan = async || browser.get(RECOVER).await.text;
+        until_asked("a short plan", async || listed(&plan().await) < 12).await;
+        let page = plan().await;
+        assert_eq!(listed(&page), 3, "16 KiB of them: {page}");
+        assert!(page.contains("and 9 more") && page.contains("with 12 stale tasks"), "{page}");
         Ok::<_, Error>(())
     })
     .expect("works");
