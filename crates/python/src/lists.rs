@@ -25,6 +25,7 @@ struct Wanted {
     cause: Option<String>,
     queue: Option<String>,
     owner: Option<String>,
+    last_owner: Option<String>,
     saga_id: Option<String>,
     labels: Vec<(String, String)>,
     stale: bool,
@@ -43,6 +44,7 @@ impl Wanted {
         filter.cause = self.cause.map(|word| parse_word("cause", &word)).transpose()?;
         filter.queue = self.queue.map(Queue::new).transpose()?;
         filter.owner = self.owner.map(Owner::new).transpose()?;
+        filter.last_owner = self.last_owner.map(|name| Owner::named("last_owner", name)).transpose()?;
         filter.saga_id = self.saga_id.map(SagaId::new).transpose()?;
         let labels =
             self.labels.into_iter().map(|(key, value)| Ok((LabelKey::new(key)?, LabelValue::new(value)?)));
