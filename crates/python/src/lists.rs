@@ -26,6 +26,7 @@ struct Wanted {
     queue: Option<String>,
     owner: Option<String>,
     id_prefix: Option<String>,
+    last_owner: Option<String>,
     saga_id: Option<String>,
     labels: Vec<(String, String)>,
     stale: bool,
@@ -45,6 +46,7 @@ impl Wanted {
         filter.queue = self.queue.map(Queue::new).transpose()?;
         filter.owner = self.owner.map(Owner::new).transpose()?;
         filter.id_prefix = self.id_prefix.map(|id| TaskId::named("id_prefix", id)).transpose()?;
+        filter.last_owner = self.last_owner.map(|name| Owner::named("last_owner", name)).transpose()?;
         filter.saga_id = self.saga_id.map(SagaId::new).transpose()?;
         let labels =
             self.labels.into_iter().map(|(key, value)| Ok((LabelKey::new(key)?, LabelValue::new(value)?)));

@@ -15,6 +15,9 @@ from tenure.testing import ManualClock
 FOLDER = Path(__file__).parents[2] / "testkit" / "stories"
 COMPENSATIONS_MAX = 1_000
 
+#: Expectations of all the words that follow.
+SEVERAL_WORDS = ("reason", "labels", "last-lease")
+
 
 @dataclass(frozen=True)
 class Step:
@@ -86,8 +89,11 @@ class Words:
         value = self.get(name)
         return tenure.UNSET if value is None else json.loads(value)
 
-    def waivers(self) -> list[int]:
-        return [int(seq) for seq in (self.get("waive") or "").split(",") if seq]
+    def numbers(self, name: str) -> list[int]:
+        return [int(seq) for seq in (self.get(name) or "").split(",") if seq]
+
+    def pairs(self, name: str) -> dict[str, str]:
+        return dict(pair.split(":", 1) for pair in self.all(name))
 
 
 def length(text: str) -> timedelta:
@@ -256,6 +262,14 @@ class World:
                 return ledger.settle(name, words.number("seq") or 0, **by, receipt=get("receipt") or "done", **given)
             case "try":
                 return ledger.settle(name, words.number("seq") or 0, **by, error=get("error") or "failed", **given)
+            case "settle-by-hand":
+                receipt = get("receipt") or "done"
+                return ledger.settle(name, words.number("seq") or 0, receipt=receipt, reason=reason, **operator)
+            case "label":
+                changes: Any = {"set": words.pairs("set") or None, "unset": words.all("unset") or None}
+                if owner:
+                    return ledger.label(name, **by, **changes, **given)
+                return ledger.label(name, **changes, reason=get("reason"), **operator)
             case "waive":
                 return ledger.waive(name, words.number("seq") or 0, reason=reason, **operator)
             case "complete":
@@ -291,11 +305,13 @@ class World:
 
     def _waiving(self, verb: str, words: Words, operator: Any, reason: str, more: dict[str, Any]) -> Any:
         """A command that waives. By the package's own method, unless a number is waived twice, which no mapping can say."""
-        waived = {seq: "gone" for seq in words.waivers()}
-        if len(waived) == len(words.waivers()):
+        waivers = words.numbers("waive")
+        waived = {seq: "gone" for seq in waivers}
+        receipts = {seq: "by_hand" for seq in words.numbers("done")}
+        if len(waived) == len(waivers):
             method = getattr(self._ledger, verb)
-            return method(words.plain[1], reason=reason, waive=waived, **more, **operator)
-        waive = [{"seq": seq, "reason": "gone"} for seq in words.waivers()]
+            return method(words.plain[1], reason=reason, waive=waived, receipts=receipts, **more, **operator)
+        waive = [{"seq": seq, "reason": "gone"} for seq in waivers]
         new_id = more.get("new_id")
         command: dict[str, Any] = {"verb": verb, "task": words.plain[1], "reason": reason, "waive": waive, "as": "operator"}
         if new_id is not None:
@@ -312,6 +328,7 @@ class World:
     def _policy(self, words: Words) -> tenure.Policy:
         lengths: Any = {
             "lease_ttl": words.length("ttl"),
+            "recover_after": words.length("recover-after"),
             "stall_after": words.length("stall-after"),
             "time_limit": words.length("time-limit"),
             "start_within": words.length("start-within"),
@@ -325,6 +342,7 @@ class World:
         return tenure.Policy(
             max_attempts=words.number("max-attempts"),
             on_lapse=words.get("on-lapse"),
+            on_failure=words.get("on-failure"),
             when_spent=words.get("when-spent"),
             backoff=backoff,
             **lengths,
@@ -336,7 +354,7 @@ class World:
             "saga_id": words.get("saga"),
             "queue": words.get("queue"),
             "kind": words.get("kind"),
-            "labels": dict(label.split(":", 1) for label in words.all("label")),
+            "labels": words.pairs("label"),
             "payload": None if payload is None else json.loads(payload),
             "priority": words.number("priority"),
             "not_before": self._moved(words.get("not-before")),
@@ -345,9 +363,8 @@ class World:
 
     def _record(self, name: str, words: Words) -> dict[str, Any]:
         stored = self._find(name)
-        numbers = [int(seq) for seq in (words.get("restate") or "").split(",") if seq]
         restated: list[dict[str, Any]] = []
-        for seq in numbers:
+        for seq in words.numbers("restate"):
             found = None if stored is None else next((one for one in stored.compensations if one.seq == seq), None)
             kind, target = ("unknown", "number") if found is None else (found.kind, found.target)
             restated.append({"seq": seq, "kind": kind, "target": target})
@@ -360,7 +377,7 @@ class World:
             "not_before": _text(creation["not_before"]),
             "revision": words.number("revision"),
             "state": words.get("state"),
-            "terminal_reason": words.get("reason"),
+            **self._held_elsewhere(words),
             "created_at": _text(self._moved(words.get("created-at"))),
             "finished_at": _text(self._moved(words.get("finished-at"))),
             "epoch": words.number("epoch"),
@@ -370,6 +387,18 @@ class World:
         if (result := words.get("result")) is not None:
             members["result"] = json.loads(result)
         return {key: value for key, value in members.items() if value is not None}
+
+    def _held_elsewhere(self, words: Words) -> dict[str, Any]:
+        """Who holds a record that moves in, and why it does; or why it ended."""
+        if (owner := words.get("owner")) is None:
+            return {"terminal_reason": words.get("reason")}
+        holder = {
+            "owner": owner,
+            "granted_to": words.get("granted-to"),
+            "expires_at": _text(self._moved(words.get("expires"))),
+        }
+        said = {key: value for key, value in holder.items() if value is not None}
+        return {"reservation" if words.get("state") == "dispatched" else "lease": said, "reason": words.get("reason")}
 
     def _moved(self, text: str | None) -> datetime | None:
         if text is None:
@@ -407,7 +436,7 @@ class World:
         task = first if isinstance(first, tenure.Task) else after
         assert task is not None
         found = self._found(expected, task)
-        wanted = expected[-1] if expected[0] != "reason" else " ".join(expected[1:])
+        wanted = " ".join(expected[1:]) if expected[0] in SEVERAL_WORDS else expected[-1]
         if isinstance(found, datetime):
             assert found == self._moved(wanted), found
         else:
@@ -458,6 +487,17 @@ class World:
                 return str(compensation().tries)
             case "receipt":
                 return compensation().receipt or "none"
+            case "settled-by":
+                return compensation().settled_by or "none"
+            case "granted-to":
+                return task.lease.granted_to if task.lease else "none"
+            case "labels":
+                return " ".join(f"{key}:{value}" for key, value in sorted(task.labels.items())) or "none"
+            case "last-lease":
+                return f"{task.last_lease.owner} {task.last_lease.epoch}" if task.last_lease else "none"
+            case "last-since" | "last-until" as name:
+                assert task.last_lease is not None
+                return task.last_lease.since if name == "last-since" else task.last_lease.until
             case "reason":
                 return task.terminal_reason or "none"
             case "result":

@@ -26,15 +26,19 @@ def test_a_life(url: str) -> None:
     async def life() -> None:
         async with await aio.open(url) as ledger:
             await ledger.create("t", queue="q", payload={"n": 1})
+            assert (await ledger.set("t", priority=5)).payload == {"n": 1}
             async with await ledger.acquire("t", owner="w", ttl=60) as lease:
                 await lease.undo_with("rm", "x", reason="r")
                 await lease.progress(percent=40)
+                assert (await lease.label(branch="fix")).labels == {"branch": "fix"}
                 assert (await lease.complete({"pr": 12})).result == {"pr": 12}
             assert [task.id async for task in ledger.list()] == ["t"]
             assert [event.type async for event in ledger.events("t")] == [
                 "created",
+                "changed",
                 "acquired",
                 "registered",
+                "labelled",
                 "completed",
             ]
             assert await ledger.verify()

@@ -113,6 +113,25 @@ def test_a_lease_that_somebody_took_is_lost_at_the_next_call(ledger: tenure.Ledg
     assert lost.value.code == "terminal"
 
 
+def test_a_holder_labels_its_task_while_it_works(ledger: tenure.Ledger) -> None:
+    ledger.create("t", labels={"issue": "168"})
+    with ledger.acquire("t", owner="w") as lease:
+        lease.label(branch="fix-168", set={"pull-request": "12"})
+        assert lease.label(unset=["issue"]).labels == {"branch": "fix-168", "pull-request": "12"}
+        assert [task.id for task in ledger.list(labels={"branch": "fix-168"})] == ["t"]
+        lease.complete()
+    assert lease.task.labels == {"issue": "168"}
+
+
+def test_a_lost_lease_labels_nothing(ledger: tenure.Ledger) -> None:
+    ledger.create("t")
+    with pytest.raises(tenure.LeaseLost):
+        with ledger.acquire("t", owner="w") as lease:
+            ledger.quarantine("t", reason="needs a look", as_="alice")
+            lease.label(branch="fix-168")
+    assert ledger.get("t").labels == {}
+
+
 def test_two_callers_one_lease(ledger: tenure.Ledger) -> None:
     ledger.create("t")
     with ledger.acquire("t", owner="a") as lease:

@@ -194,6 +194,128 @@ def test_a_record_is_put_and_a_changed_one_is_not_overwritten(tenure_ledger: ten
     assert stale.value.code == "stale_write"
 
 
+def test_fields_are_set_again_if_somebody_else_changed_the_record_meanwhile(
+    tenure_ledger: tenure.Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rival, read = tenure_ledger.acting_as("rival"), tenure_ledger.get
+    tenure_ledger.create("t", queue="q", labels={"issue": "168"}, not_before=tenure_ledger.now() + timedelta(hours=1))
+    priorities = [1, 2]
+
+    def overtaken(id: str) -> tenure.Task:
+        task = read(id)
+        if priorities:
+            rival.set(id, priority=priorities.pop())
+        return task
+
+    monkeypatch.setattr(tenure_ledger, "get", overtaken)
+    changed = tenure_ledger.set("t", queue="other", labels={"n": "1"}, not_before=None, policy=tenure.Policy(max_attempts=3))
+    assert (changed.queue, changed.priority, changed.labels, changed.not_before) == ("other", 1, {"n": "1"}, None)
+    assert (changed.policy.max_attempts, changed.policy.lease_ttl) == (3, timedelta(seconds=60))
+    priorities.extend(range(3, 20))
+    with pytest.raises(tenure.Conflict) as refused:
+        tenure_ledger.set("t", queue="third")
+    assert refused.value.code == "stale_write"
+
+
+def test_fields_of_the_revision_that_was_read_are_set_or_none(tenure_ledger: tenure.Ledger) -> None:
+    read = tenure_ledger.create("t")
+    assert tenure_ledger.set("t", payload={"a": 1}, revision=read.revision).payload == {"a": 1}
+    with pytest.raises(tenure.Conflict) as refused:
+        tenure_ledger.set("t", payload={"a": 2}, revision=read.revision)
+    assert refused.value.code == "stale_write"
+    assert tenure_ledger.get("t").payload == {"a": 1}
+
+
+def test_labels_change_while_the_task_is_held(tenure_ledger: tenure.Ledger) -> None:
+    ledger = tenure_ledger
+    ledger.create("t", labels={"issue": "168", "old": "x"})
+    task = ledger.acquire("t", owner="w", keep=False)
+    ledger.label("t", set={"branch": "fix-168"}, unset="old", owner="w", epoch=task.epoch)
+    labelled = ledger.label("t", set={"issue": "169"}, unset=["unheard-of"], reason="triage", as_="alice")
+    assert labelled.labels == {"branch": "fix-168", "issue": "169"}
+    assert [event.actor for event in ledger.events("t") if event.type == "labelled"] == ["w", "alice"]
+    wrong: Any = {"set": {"set": ["a"]}, "unset": {"unset": 3}}
+    for field, given in wrong.items():
+        with pytest.raises(tenure.InvalidInput) as refused:
+            ledger.label("t", **given)
+        assert refused.value.field == field
+
+
+def test_what_a_person_undid_by_hand_has_a_receipt_and_their_name(tenure_ledger: tenure.Ledger) -> None:
+    ledger = tenure_ledger.acting_as("alice")
+    undos = [tenure.Compensation("rm", "x"), tenure.Compensation("rm", "y"), tenure.Compensation("rm", "z")]
+    ledger.create("t", compensations=undos)
+    ledger.acquire("t", owner="w", keep=False)
+    settled = ledger.settle("t", 3, receipt="removed z", reason="the disk was full")
+    assert (settled.state, settled.owed) == ("running", 2)
+    ended = ledger.compensate("t", reason="cleaned", waive={1: "gone"}, receipts={2: "removed y"})
+    assert [(one.status, one.receipt, one.settled_by) for one in ended.compensations] == [
+        ("waived", None, None),
+        ("done", "removed y", "alice"),
+        ("done", "removed z", "alice"),
+    ]
+
+
+def test_a_retry_does_not_undo_again_what_was_undone_by_hand(tenure_ledger: tenure.Ledger) -> None:
+    ledger = tenure_ledger.acting_as("alice")
+    ledger.create("t", on_failure="quarantine")
+    task = ledger.acquire("t", owner="w", keep=False)
+    ledger.register("t", "rm", "x", owner="w", epoch=task.epoch)
+    parked = ledger.fail("t", owner="w", epoch=task.epoch, reason="no idea")
+    assert (parked.state, parked.cause, parked.owed) == ("quarantined", "failed", 1)
+    again = ledger.retry("t", reason="there is an idea", receipts={1: "removed x"})
+    assert (again.state, again.compensations) == ("planned", ())
+
+
+def test_a_record_moves_in_while_it_is_worked_on(tenure_ledger: tenure.Ledger, tenure_clock: ManualClock) -> None:
+    expires_at = tenure_clock.now() + timedelta(seconds=30)
+    record: dict[str, tenure.Json] = {
+        "id": "t",
+        "state": "running",
+        "lease": {"owner": "w", "expires_at": expires_at.isoformat()},
+        "compensations": [{"kind": "rm", "target": "x"}],
+    }
+    with pytest.raises(tenure.InvalidInput) as refused:
+        tenure_ledger.put(record)
+    assert refused.value.field == "reason"
+    task = tenure_ledger.put(record, reason="moves in", as_="alice")
+    assert task.lease is not None
+    assert (task.lease.owner, task.lease.expires_at, task.epoch, task.owed) == ("w", expires_at, 1, 1)
+    reserved = {"id": "u", "state": "dispatched", "reservation": record["lease"]}
+    assert tenure_ledger.put(reserved, reason="moves in").reservation is not None
+    assert tenure_ledger.complete("t", owner="w", epoch=1).state == "completed"
+
+
+def test_a_lapsed_task_for_either_is_left_to_other_owners_first(
+    tenure_ledger: tenure.Ledger, tenure_clock: ManualClock
+) -> None:
+    ledger = tenure_ledger
+    ledger.create("t", on_lapse="either", recover_after=timedelta(minutes=5), compensations=[tenure.Compensation("rm", "x")])
+    ledger.acquire("t", owner="a", keep=False)
+    tenure_clock.advance(60)
+    with pytest.raises(tenure.LeaseConflict) as refused:
+        ledger.reclaim("t", owner="rec")
+    assert refused.value.code == "not_due"
+    task = ledger.acquire("t", owner="b", keep=False)
+    assert (task.epoch, task.owed) == (2, 1)
+    assert task.last_lease is not None
+    assert (task.last_lease.owner, task.last_lease.epoch, task.last_lease.until) == ("a", 1, tenure_clock.now())
+
+
+def test_tasks_are_found_by_who_held_them_last(tenure_ledger: tenure.Ledger) -> None:
+    ledger = tenure_ledger
+    for id, owner in (("t", "a"), ("u", "b"), ("v", "a")):
+        ledger.create(id)
+        ledger.acquire(id, owner=owner, keep=False)
+    for id, owner in (("t", "a"), ("u", "b")):
+        ledger.complete(id, owner=owner, epoch=1)
+    assert [task.id for task in ledger.list(last_owner="a")] == ["t"]
+    assert [task.id for task in ledger.list(state="open")] == ["v"]
+    with pytest.raises(tenure.InvalidInput) as refused:
+        next(ledger.list(last_owner="a b"))
+    assert refused.value.field == "last_owner"
+
+
 def test_tokens_are_created_listed_and_revoked(tenure_server: Server, tenure_ledger: tenure.Ledger) -> None:
     admin = tenure_ledger.create_token("root", role="admin", namespaces=["*"], as_="alice")
     new = tenure_ledger.create_token("ci", role="worker", expires=timedelta(days=90), as_="alice")

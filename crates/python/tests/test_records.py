@@ -71,11 +71,18 @@ def test_repr_shows_what_matters(task: tenure.Task) -> None:
 
 def test_a_policy_given_equals_the_policy_answered(tenure_ledger: tenure.Ledger) -> None:
     given = tenure.Policy(
-        lease_ttl=60, max_attempts=2, on_lapse="hold", when_spent="quarantined", time_limit=timedelta(hours=2), start_within=86_400
+        lease_ttl=60,
+        max_attempts=2,
+        on_lapse="either",
+        recover_after=timedelta(minutes=5),
+        on_failure="quarantine",
+        when_spent="quarantined",
+        time_limit=timedelta(hours=2),
+        start_within=86_400,
     )
     assert tenure_ledger.create("t", policy=given).policy == given
-    over = tenure_ledger.create("u", policy=given, on_lapse="quarantine").policy
-    assert (over.on_lapse, over.max_attempts) == ("quarantine", 2)
+    over = tenure_ledger.create("u", policy=given, recover_after=30).policy
+    assert (over.on_lapse, over.recover_after, over.max_attempts) == ("either", timedelta(seconds=30), 2)
 
 
 def test_exceptions_survive_pickle() -> None:

@@ -107,6 +107,9 @@ def test_what_is_no_receipt_is_no_proof(tenure_ledger: tenure.Ledger, tenure_clo
 def test_a_handler_is_tested_with_a_call_of_its_own() -> None:
     undo = tenure.UndoCall("rm", "/tmp/x", tries=2)
     assert (undo.kind, undo.target, undo.tries, undo.task) == ("rm", "/tmp/x", 2, "task")
+    assert (undo.saga_id, undo.labels, undo.payload) == ("task", {}, None)
+    undo = tenure.UndoCall("rm", "/tmp/x", saga_id="saga", labels={"issue": "168"}, payload={"host": "a"})
+    assert (undo.saga_id, undo.labels, undo.payload) == ("saga", {"issue": "168"}, {"host": "a"})
 
 
 def test_a_kind_has_one_handler(tenure_ledger: tenure.Ledger) -> None:

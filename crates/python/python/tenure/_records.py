@@ -222,6 +222,8 @@ class Policy(Record):
         "lease_ttl",
         "max_attempts",
         "on_lapse",
+        "recover_after",
+        "on_failure",
         "when_spent",
         "backoff",
         "stall_after",
@@ -233,7 +235,13 @@ class Policy(Record):
 
     lease_ttl = _maybe_length("lease_ttl", "How long a lease lasts: 1 s to 7 days. Default: 60 s.")
     max_attempts = _maybe_number("max_attempts", "The most automatic attempts. Default: 1.")
-    on_lapse = _maybe_text("on_lapse", "When a lease lapses: ``recover`` (the default), ``hold`` or ``quarantine``.")
+    on_lapse = _maybe_text("on_lapse", "When a lease lapses: ``recover`` (the default), ``hold``, ``quarantine`` or ``either``.")
+    recover_after = _maybe_length(
+        "recover_after", "How long after a lapse recovery leaves the task to other owners; only with ``either``."
+    )
+    on_failure = _maybe_text(
+        "on_failure", "When its holder fails the task: ``fail`` (the default), or ``quarantine``, which parks it for a person."
+    )
     when_spent = _maybe_text(
         "when_spent", "How the task ends when its attempts are spent: ``compensated`` (the default) or ``quarantined``."
     )
@@ -250,6 +258,8 @@ class Policy(Record):
         lease_ttl: Duration | None = None,
         max_attempts: int | None = None,
         on_lapse: str | None = None,
+        recover_after: Duration | None = None,
+        on_failure: str | None = None,
         when_spent: str | None = None,
         backoff: Backoff | None = None,
         stall_after: Duration | None = None,
@@ -260,6 +270,7 @@ class Policy(Record):
     ) -> Policy:
         lengths = {
             "lease_ttl": lease_ttl,
+            "recover_after": recover_after,
             "stall_after": stall_after,
             "time_limit": time_limit,
             "start_within": start_within,
@@ -269,7 +280,12 @@ class Policy(Record):
         given: dict[str, Any] = {
             name: length_text(length, f"policy.{name}") for name, length in lengths.items() if length is not None
         }
-        others = {"max_attempts": max_attempts, "on_lapse": on_lapse, "when_spent": when_spent}
+        others = {
+            "max_attempts": max_attempts,
+            "on_lapse": on_lapse,
+            "on_failure": on_failure,
+            "when_spent": when_spent,
+        }
         given.update((name, value) for name, value in others.items() if value is not None)
         if backoff is not None:
             given["backoff"] = expect(backoff, Backoff, "policy.backoff").to_dict()
@@ -305,6 +321,7 @@ class Compensation(Record):
     epoch = _maybe_number("epoch", "The lease that owes it.")
     tries = Attribute[int]("tries", lambda value: value or 0, "How often an undo failed.")
     receipt = _maybe_text("receipt", "The proof that it was undone.")
+    settled_by = _maybe_text("settled_by", "Who undid it by hand; ``None`` if a holder of a lease did, or nobody yet.")
     last_error = _maybe_text("last_error", "Why the last try failed.")
     waiver = _maybe_text("waiver", "Why it need not be undone.")
     key = _maybe_text("key", "The idempotency key of its undo.")
@@ -331,6 +348,18 @@ class Lease(Record):
     progressed_at = _instant("progressed_at", "When its holder last reported progress; the grant counts as such.")
     expires_at = _instant("expires_at", "When it ends, unless it is renewed.")
     progress = _json("progress", "The last progress; ``None`` if there was none.")
+
+
+class LastLease(Record):
+    """The lease of an attempt that has ended. Those of recovery are no attempts."""
+
+    __slots__ = ()
+    _shown = ("owner", "epoch", "until")
+
+    owner = _text("owner", "Who held it.")
+    epoch = _number("epoch", "Its number.")
+    since = _instant("since", "When the attempt began.")
+    until = _instant("until", "When it ended: by its holder, or when it lapsed.")
 
 
 class Reservation(Record):
@@ -408,6 +437,7 @@ class Task(Record):
     owed = _number("owed", "How many compensations must still be undone.")
     lease = _maybe_part("lease", Lease, "Who holds it.")
     reservation = _maybe_part("reservation", Reservation, "Whom it is reserved for.")
+    last_lease = _maybe_part("last_lease", LastLease, "Who held it last: the newest attempt that has ended.")
     unwinding = _maybe_part("unwinding", Unwinding, "Why it is being undone.")
     checkpoint = _json("checkpoint", "What a holder saved for the next one; ``None`` if nothing.")
     compensations = _parts("compensations", Compensation, "How to undo what was done, in the order of registration.")
@@ -718,6 +748,9 @@ class UndoCall(Record):
         reason: str | None = None,
         epoch: int = 1,
         tries: int = 0,
+        saga_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        payload: Any = None,
     ) -> UndoCall:
         return cls._of(
             {
@@ -730,12 +763,18 @@ class UndoCall(Record):
                 "reason": reason,
                 "epoch": epoch,
                 "tries": tries,
+                "saga_id": task if saga_id is None else saga_id,
+                "labels": dict(labels or {}),
+                "payload": payload,
             }
         )
 
     key = _text("key", "The idempotency key: the same for each try of this undo, in any process.")
     namespace = _text("namespace", "The namespace of the task.")
     task = _text("task", "The task whose effect it is.")
+    saga_id = _text("saga_id", "The saga id of the task.")
+    labels = Attribute[Mapping[str, str]]("labels", lambda value: _mapping(value or {}), "The labels of the task.")
+    payload = _json("payload", "What the task is about.")
     seq = _number("seq", "The number of the compensation within the task.")
     kind = _text("kind", "The kind of undo.")
     target = _text("target", "What to undo.")

@@ -52,11 +52,27 @@ def _waivers(waive: Mapping[int, str] | None) -> list[dict[str, Any]] | None:
     return [{"seq": seq, "reason": reason} for seq, reason in _mapping(waive, "waive").items()]
 
 
+def _receipts(receipts: Mapping[int, str] | None) -> list[dict[str, Any]] | None:
+    if receipts is None:
+        return None
+    return [{"seq": seq, "receipt": receipt} for seq, receipt in _mapping(receipts, "receipts").items()]
+
+
 def _mapping(value: object, field: str) -> dict[Any, Any]:
     if not isinstance(value, Mapping):
         raise invalid(field, f"a mapping, such as a dict, not {type(value).__name__}")
     mapping: Mapping[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
     return dict(mapping)
+
+
+def _keys(keys: object) -> list[str] | None:
+    # A text is a list of its letters, which nobody means.
+    if keys is None or isinstance(keys, str):
+        return None if keys is None else [keys]
+    if not isinstance(keys, Iterable):
+        raise invalid("unset", "the key of a label, or a list of keys")
+    given: Iterable[Any] = keys  # pyright: ignore[reportUnknownVariableType]
+    return [*given]
 
 
 def _list(given: object) -> list[dict[str, Any] | None]:
@@ -102,9 +118,38 @@ def create(
     return _given("create", members)
 
 
-def put(record: Task | Mapping[str, Json]) -> Request:
+def put(record: Task | Mapping[str, Json], reason: str | None) -> Request:
     members = record.to_dict() if isinstance(record, Task) else _mapping(record, "record")
-    return {"verb": "put", **members}
+    request: Request = {"verb": "put", **members}
+    if reason is not None:
+        request["reason"] = reason
+    return request
+
+
+def changed(
+    task: Task,
+    queue: str | None,
+    kind: str | None,
+    labels: Mapping[str, str] | None,
+    payload: OptionalJson,
+    priority: int | None,
+    not_before: datetime | None | Unset,
+    policy: Policy | None,
+) -> dict[str, Any]:
+    """The record of a task with some fields changed, to put it back."""
+    record = task.to_dict()
+    given = {
+        "queue": queue,
+        "kind": kind,
+        "labels": None if labels is None else _mapping(labels, "labels"),
+        "priority": priority,
+        "policy": None if policy is None else task.policy.with_changes(policy).to_dict(),
+    }
+    record.update((name, value) for name, value in given.items() if value is not None)
+    _value(record, "payload", payload)
+    if not isinstance(not_before, Unset):
+        record["not_before"] = None if not_before is None else instant_text(not_before, "not_before")
+    return record
 
 
 def take(verb: str, id: str, owner: str, ttl: Duration | None) -> Request:
@@ -151,14 +196,47 @@ def adopt(id: str, owner: str, epoch: int) -> Request:
 
 
 def settle(
-    id: str, seq: int, owner: str, epoch: int, receipt: str | None, error: str | None
+    id: str,
+    seq: int,
+    owner: str | None,
+    epoch: int | None,
+    receipt: str | None,
+    error: str | None,
+    reason: str | None,
 ) -> Request:
-    members = {"task": id, "seq": seq, "owner": owner, "epoch": epoch, "receipt": receipt, "error": error}
+    members = {
+        "task": id,
+        "seq": seq,
+        "owner": owner,
+        "epoch": epoch,
+        "receipt": receipt,
+        "error": error,
+        "reason": reason,
+    }
     return _given("settle", members)
 
 
 def waive(id: str, seq: int, reason: str) -> Request:
     return _given("waive", {"task": id, "seq": seq, "reason": reason})
+
+
+def label(
+    id: str,
+    set: Mapping[str, str] | None,
+    unset: str | Iterable[str] | None,
+    owner: str | None,
+    epoch: int | None,
+    reason: str | None,
+) -> Request:
+    members = {
+        "task": id,
+        "owner": owner,
+        "epoch": epoch,
+        "set": None if set is None else _mapping(set, "set"),
+        "unset": _keys(unset),
+        "reason": reason,
+    }
+    return _given("label", members)
 
 
 def complete(
@@ -186,8 +264,11 @@ def quarantine(id: str, owner: str | None, epoch: int | None, reason: str, cause
     return _given("quarantine", members)
 
 
-def compensate(id: str, reason: str, waive: Mapping[int, str] | None) -> Request:
-    return _given("compensate", {"task": id, "reason": reason, "waive": _waivers(waive)})
+def compensate(
+    id: str, reason: str, waive: Mapping[int, str] | None, receipts: Mapping[int, str] | None
+) -> Request:
+    members = {"task": id, "reason": reason, "waive": _waivers(waive), "receipts": _receipts(receipts)}
+    return _given("compensate", members)
 
 
 def cancel(id: str, reason: str) -> Request:
@@ -199,7 +280,20 @@ def note(id: str, note: str | None, terminal_reason: str | None, dismiss: bool) 
     return _given("notes", members)
 
 
-def retry(id: str, reason: str, new_id: str | None, waive: Mapping[int, str] | None) -> Request:
-    return _given("retry", {"task": id, "reason": reason, "id": new_id, "waive": _waivers(waive)})
+def retry(
+    id: str,
+    reason: str,
+    new_id: str | None,
+    waive: Mapping[int, str] | None,
+    receipts: Mapping[int, str] | None,
+) -> Request:
+    members = {
+        "task": id,
+        "reason": reason,
+        "id": new_id,
+        "waive": _waivers(waive),
+        "receipts": _receipts(receipts),
+    }
+    return _given("retry", members)
 
 

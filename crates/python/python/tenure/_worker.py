@@ -35,7 +35,7 @@ class RetryLater(Exception):
 
 
 class FailTask(Exception):
-    """Raised by a function: the task fails for good, and nothing is undone."""
+    """Raised by a function: the task fails for good, and nothing is undone. Under the policy ``on_failure="quarantine"`` it is parked."""
 
 
 class QuarantineTask(Exception):

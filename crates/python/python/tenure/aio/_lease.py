@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal
 
@@ -139,13 +139,24 @@ class KeptLease:
         self.check()
         await self._call(self._native.checkpoint, value_text(value, "checkpoint"))
 
+    async def label(
+        self,
+        *,
+        set: Mapping[str, str] | None = None,
+        unset: str | Iterable[str] | None = None,
+        **labels: str,
+    ) -> Task:
+        """Sets labels of the task: ``lease.label(branch="fix-168")``, or ``set={"undone-by": "me"}``. ``unset`` has keys to remove."""
+        chosen = set if not labels else {**(set or {}), **labels}
+        return await self._send(_requests.label(self.id, chosen, unset, self._owner, self._epoch, None))
+
     async def adopt(self) -> Task:
         """Takes what older leases owe over into this lease."""
         return await self._send(_requests.adopt(self.id, self._owner, self._epoch))
 
     async def settle(self, seq: int, *, receipt: str | None = None, error: str | None = None) -> Task:
         """Reports that the holder undid something itself, with its ``receipt``, or could not, with the ``error``."""
-        return await self._send(_requests.settle(self.id, seq, self._owner, self._epoch, receipt, error))
+        return await self._send(_requests.settle(self.id, seq, self._owner, self._epoch, receipt, error, None))
 
     # ---- ends -------------------------------------------------------------------------------------------------------
 
@@ -154,7 +165,10 @@ class KeptLease:
         return await self._end(_requests.complete(self.id, self._owner, self._epoch, None, result))
 
     async def fail(self, reason: str, *, compensation: Compensation | None = None) -> Task:
-        """Fails the task for good, and undoes nothing. If nothing was ever registered, it records that nothing remains to undo."""
+        """Fails the task for good, and undoes nothing. If nothing was ever registered, it records that nothing remains to undo.
+
+        Under the policy ``on_failure="quarantine"`` it parks the task for a person instead.
+        """
         if compensation is None:
             return Task.from_json(await self._call(self._native.fail, reason))
         return await self._end(_requests.fail(self.id, self._owner, self._epoch, reason, compensation))

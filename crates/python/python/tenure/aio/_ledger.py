@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, overload
 
 from .. import _logs, _native, _requests
-from .._errors import Corrupt, NotFound, TenureError, exception_of, invalid
-from .._json import UNSET, Duration, Json, OptionalJson, instant_at, instant_text, seconds_of, text_of, value_of
+from .._errors import Conflict, Corrupt, NotFound, TenureError, exception_of, invalid
+from .._json import UNSET, Duration, Json, OptionalJson, Unset, instant_at, instant_text, seconds_of, text_of, value_of
 from ._lease import KeptLease, Leaving, check_leaving
 from .._records import (
     Backoff,
@@ -41,6 +41,12 @@ if TYPE_CHECKING:
 Answer = Union[Task, "list[Task]", Renewal, TenureError]
 
 _PAGE = 100
+
+#: How often ``set`` reads a record again that somebody else changed before it was put back.
+_SET_TRIES = 5
+
+#: Asked for as a state: every one but the terminal ones.
+_OPEN = "open"
 
 
 async def open(
@@ -191,6 +197,8 @@ class Ledger:
         lease_ttl: Duration | None = None,
         max_attempts: int | None = None,
         on_lapse: str | None = None,
+        recover_after: Duration | None = None,
+        on_failure: str | None = None,
         when_spent: str | None = None,
         backoff: Backoff | None = None,
         stall_after: Duration | None = None,
@@ -210,6 +218,8 @@ class Ledger:
             lease_ttl=lease_ttl,
             max_attempts=max_attempts,
             on_lapse=on_lapse,
+            recover_after=recover_after,
+            on_failure=on_failure,
             when_spent=when_spent,
             backoff=backoff,
             stall_after=stall_after,
@@ -224,13 +234,71 @@ class Ledger:
         )
         return await self._send(request, as_, request_id)
 
-    async def put(self, record: Task | Mapping[str, Json], *, as_: str | None = None, request_id: str | None = None) -> Task:
+    async def put(
+        self,
+        record: Task | Mapping[str, Json],
+        *,
+        reason: str | None = None,
+        as_: str | None = None,
+        request_id: str | None = None,
+    ) -> Task:
         """Writes a whole record, decided as a difference to the stored one. For imports and corrections.
 
         ``record`` is a task, or its fields as in ``Task.to_dict()``; ``revision`` is the one that was read, and without it the task must not
         exist. It can't change leases, epochs and ended tasks.
+
+        A new record may move in while somebody works on it elsewhere: ``running`` with ``lease={"owner": …, "expires_at": …}``, or ``dispatched``
+        with ``reservation={…}``, and with a ``reason``. Its holder gets the first epoch; what a running one carries is owed under it.
         """
-        return await self._send(_requests.put(record), as_, request_id)
+        return await self._send(_requests.put(record, reason), as_, request_id)
+
+    async def set(
+        self,
+        id: str,
+        *,
+        queue: str | None = None,
+        kind: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        payload: OptionalJson = UNSET,
+        priority: int | None = None,
+        not_before: datetime | None | Unset = UNSET,
+        policy: Policy | None = None,
+        revision: int | None = None,
+        as_: str | None = None,
+    ) -> Task:
+        """Changes fields of a task that nobody holds; what is not given stays.
+
+        ``labels`` are all that it has afterwards; for single ones, also while it is held, see ``label``. ``not_before=None`` removes that time. Of
+        the ``policy`` only the given fields change. The record is read, changed and put back, again if somebody else changed it meanwhile. With
+        a ``revision`` only that one is changed; another is refused ``stale_write``.
+        """
+        tries = 0
+        while True:
+            tries += 1
+            task = await self.get(id)
+            record = _requests.changed(task, queue, kind, labels, payload, priority, not_before, policy)
+            if revision is not None:
+                record["revision"] = revision
+            try:
+                return await self._send(_requests.put(record, None), as_, None)
+            except Conflict as conflict:
+                if conflict.code != "stale_write" or revision is not None or tries == _SET_TRIES:
+                    raise
+
+    async def label(
+        self,
+        id: str,
+        *,
+        set: Mapping[str, str] | None = None,
+        unset: str | Iterable[str] | None = None,
+        owner: str | None = None,
+        epoch: int | None = None,
+        reason: str | None = None,
+        as_: str | None = None,
+        request_id: str | None = None,
+    ) -> Task:
+        """Sets and removes labels of a task that has not ended, also while it is held. ``reason`` is for operators, who need not give one."""
+        return await self._send(_requests.label(id, set, unset, owner, epoch, reason), as_, request_id)
 
     async def get(self, id: str) -> Task:
         """The task with that id. Raises ``NotFound`` if there is none."""
@@ -446,15 +514,20 @@ class Ledger:
         id: str,
         seq: int,
         *,
-        owner: str,
-        epoch: int,
+        owner: str | None = None,
+        epoch: int | None = None,
         receipt: str | None = None,
         error: str | None = None,
+        reason: str | None = None,
         as_: str | None = None,
         request_id: str | None = None,
     ) -> Task:
-        """Reports that an undo ran, with its ``receipt``, or failed, with the ``error``."""
-        return await self._send(_requests.settle(id, seq, owner, epoch, receipt, error), as_, request_id)
+        """Reports that an undo ran, with its ``receipt``, or failed, with the ``error``.
+
+        Without ``owner`` and ``epoch`` a person undid it by hand: ``receipt`` says what shows that, and ``reason`` why, if that is more. It is refused
+        ``leased`` while recovery undoes the task.
+        """
+        return await self._send(_requests.settle(id, seq, owner, epoch, receipt, error, reason), as_, request_id)
 
     async def waive(
         self, id: str, seq: int, *, reason: str, as_: str | None = None, request_id: str | None = None
@@ -532,11 +605,15 @@ class Ledger:
         *,
         reason: str,
         waive: Mapping[int, str] | None = None,
+        receipts: Mapping[int, str] | None = None,
         as_: str | None = None,
         request_id: str | None = None,
     ) -> Task:
-        """Closes a task as undone, by an operator. ``waive`` has the reason for each number that need not be undone."""
-        return await self._send(_requests.compensate(id, reason, waive), as_, request_id)
+        """Closes a task as undone, by an operator.
+
+        ``waive`` has the reason for each number that need not be undone; ``receipts`` what shows it for each that was undone by hand.
+        """
+        return await self._send(_requests.compensate(id, reason, waive, receipts), as_, request_id)
 
     async def cancel(
         self, id: str, *, reason: str, as_: str | None = None, request_id: str | None = None
@@ -567,11 +644,15 @@ class Ledger:
         reason: str,
         new_id: str | None = None,
         waive: Mapping[int, str] | None = None,
+        receipts: Mapping[int, str] | None = None,
         as_: str | None = None,
         request_id: str | None = None,
     ) -> Task:
-        """Makes a new task of one that ended badly, and returns it. The old one only names it."""
-        return await self._send(_requests.retry(id, reason, new_id, waive), as_, request_id)
+        """Makes a new task of one that ended badly, and returns it. The old one only names it.
+
+        What is still owed is undone first, except for the numbers in ``waive`` and ``receipts``: see ``compensate``.
+        """
+        return await self._send(_requests.retry(id, reason, new_id, waive, receipts), as_, request_id)
 
     async def transact(self, commands: Iterable[Mapping[str, Json]]) -> builtins.list[Answer]:
         """Sends many commands together: one commit for all of them, unless they are large. Each is decided for itself, in order.
@@ -592,6 +673,7 @@ class Ledger:
         queue: str | None = None,
         owner: str | None = None,
         id_prefix: str | None = None,
+        last_owner: str | None = None,
         saga_id: str | None = None,
         labels: Mapping[str, str] | None = None,
         stale: bool = False,
@@ -604,20 +686,23 @@ class Ledger:
         """The tasks that match, one by one; pages are read as they are needed.
 
         ``id_prefix``: only those whose id begins with it. ``open``: only those that have not ended. ``ended_badly``: only those that did not succeed. ``unattended``: only ended ones that nobody
+        ``last_owner``: only those whose newest ended attempt was this owner's. ``open``, or ``state="open"``: only those that have not ended. ``ended_badly``: only those that did not succeed. ``unattended``: only ended ones that nobody
         retried or dismissed. ``since`` is an instant, or how long ago: only tasks that ended, or, with ``open``, changed since then.
         """
         if since is not None and not isinstance(since, datetime):
             since = await self.now() - timedelta(seconds=seconds_of(since, "since"))
+        states = [] if state is None else [state] if isinstance(state, str) else [*state]
         wanted: dict[str, Any] = {
-            "states": [] if state is None else [state] if isinstance(state, str) else [*state],
+            "states": [one for one in states if one != _OPEN],
             "cause": cause,
             "queue": queue,
             "owner": owner,
             "id_prefix": id_prefix,
+            "last_owner": last_owner,
             "saga_id": saga_id,
             "labels": [*(labels or {}).items()],
             "stale": stale,
-            "open": open,
+            "open": open or _OPEN in states,
             "ended_badly": ended_badly,
             "unattended": unattended,
             "since": None if since is None else instant_text(since, "since"),
