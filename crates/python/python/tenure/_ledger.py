@@ -684,8 +684,7 @@ class Ledger:
     ) -> Iterator[Task]:
         """The tasks that match, one by one; pages are read as they are needed.
 
-        ``id_prefix``: only those whose id begins with it. ``open``: only those that have not ended. ``ended_badly``: only those that did not succeed. ``unattended``: only ended ones that nobody
-        ``last_owner``: only those whose newest ended attempt was this owner's. ``open``, or ``state="open"``: only those that have not ended. ``ended_badly``: only those that did not succeed. ``unattended``: only ended ones that nobody
+        ``id_prefix``: only those whose id begins with it. ``last_owner``: only those whose newest ended attempt was this owner's. ``open``, or ``state="open"``: only those that have not ended. ``ended_badly``: only those that did not succeed. ``unattended``: only ended ones that nobody
         retried or dismissed. ``since`` is an instant, or how long ago: only tasks that ended, or, with ``open``, changed since then.
         """
         if since is not None and not isinstance(since, datetime):
