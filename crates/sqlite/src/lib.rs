@@ -15,9 +15,11 @@ mod search;
 mod sql;
 mod statements;
 mod store;
+mod task_sagas;
 mod tokens;
 mod watch;
 mod writer_lock;
 
 pub use open::Synchronous;
 pub use store::{SqliteOptions, SqliteStore};
+pub use task_sagas::{TaskSagaRow, read_task_sagas};

@@ -49,6 +49,8 @@ mod failpoints;
 pub mod handler;
 pub mod keeper;
 pub mod ledger;
+#[cfg(feature = "sqlite")]
+pub mod moving_in;
 pub mod owner;
 pub mod recovery;
 pub mod stop;

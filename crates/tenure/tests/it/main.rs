@@ -4,4 +4,5 @@
 
 mod commands;
 mod examples;
+mod moving_in;
 mod record;

@@ -1,0 +1,256 @@
+//! What a row of `task_sagas` becomes: a record to put, how it ended, and what is not as it was. It reads no store.
+
+use std::fmt;
+
+use serde::Deserialize;
+use tenure_api::instant;
+use tenure_core::chain::Hash;
+use tenure_core::command::{Create, IdOrigin, Put, PutHolder, PutUndo};
+use tenure_core::compensation::Undo;
+use tenure_core::id::{Document, Kind, LabelKey, LabelValue, Owner, Reason, SagaId, TaskId, Text};
+use tenure_core::policy::{OnLapse, Ttl};
+use tenure_core::refusal::Refusal;
+use tenure_core::task::{Labels, State, Terminal};
+use tenure_core::time::Time;
+use tenure_sqlite::TaskSagaRow;
+
+/// Holds a record that ended elsewhere for as long as it takes to say how: between its two commands.
+pub(super) const IMPORTER: &str = "task-sagas-import";
+
+/// The end of a record that owed compensations.
+pub(super) struct End {
+    pub(super) state: Terminal,
+    pub(super) reason: Reason,
+}
+
+/// What is not here as it was there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Remark {
+    /// A name that no record here can have got another one.
+    Renamed {
+        /// Which: `task_id`, `saga_id`, `lease_owner` or the kind of a compensation.
+        field: &'static str,
+        /// What it was.
+        from: String,
+        /// What it is.
+        to: String,
+    },
+    /// It ran without a lease, so nobody knows whether its worker lives: it is stale at once.
+    NoLease,
+    /// Its lease would be longer than a lease may be, and ends after 7 days.
+    LeaseShortened,
+    /// It was reserved for nobody, so it is planned.
+    ReservedForNobody,
+    /// It failed without a compensation: the record says that there is nothing to undo.
+    FailedWithoutCompensation,
+    /// It ended without a reason.
+    NoReason,
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Remark::Renamed { field, from, to } => write!(f, "{field} `{from}` became `{to}`"),
+            Remark::NoLease => f.write_str("it ran without a lease, so it is stale at once"),
+            Remark::LeaseShortened => f.write_str("its lease ends in 7 days, the longest that there is"),
+            Remark::ReservedForNobody => f.write_str("it was dispatched to nobody, so it is planned"),
+            Remark::FailedWithoutCompensation => f.write_str(
+                "it failed without a compensation, so its record says that there is nothing to undo",
+            ),
+            Remark::NoReason => f.write_str("it ended without a reason"),
+        }
+    }
+}
+
+/// What is to be done for a row.
+pub(super) struct Planned {
+    pub(super) put: Put,
+    /// How it ended, where the put alone can't say it: it is put as held, and ended by a second command.
+    pub(super) end: Option<End>,
+    pub(super) remarks: Vec<Remark>,
+}
+
+#[derive(Deserialize)]
+struct CompensationJson {
+    kind: String,
+    target: String,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+pub(super) fn plan(row: &TaskSagaRow, now: Time, on_lapse: OnLapse) -> Result<Planned, Refusal> {
+    let mut remarks = Vec::new();
+    let task_id = row.task_id.as_deref().filter(|id| !id.is_empty()).ok_or_else(|| missing("task_id"))?;
+    let id = fitting("task_id", task_id, &mut remarks, TaskId::new)?;
+    let mut put = Put::new(id.clone());
+    put.record = Create { labels: labels(row)?, payload: payload(row)?, ..Create::new(id, IdOrigin::Given) };
+    put.record.policy.on_lapse = on_lapse;
+    if let Some(saga_id) = row.saga_id.as_deref().filter(|saga_id| !saga_id.is_empty()) {
+        put.record.saga_id = Some(fitting("saga_id", saga_id, &mut remarks, SagaId::new)?);
+    }
+    put.compensations = compensations(row, &mut remarks)?;
+    let reason = Reason::named("reason", "moved from task_sagas")?;
+    put.reason = Some(reason);
+    time("last_heartbeat_at", row.last_heartbeat_at.as_deref())?;
+    let expires_at = time("lease_expires_at", row.lease_expires_at.as_deref())?;
+    let end = into_state(&mut put, row, expires_at, now, &mut remarks)?;
+    Ok(Planned { put, end, remarks })
+}
+
+fn into_state(
+    put: &mut Put,
+    row: &TaskSagaRow,
+    expires_at: Option<Time>,
+    now: Time,
+    remarks: &mut Vec<Remark>,
+) -> Result<Option<End>, Refusal> {
+    let state = row.state.as_deref().ok_or_else(|| missing("state"))?;
+    let is_known = |known: &&State| known.as_str() == state && **known != State::Compensating;
+    put.state = State::ALL.iter().find(is_known).copied().ok_or_else(|| {
+        let words = "planned, dispatched, running, completed, failed, compensated or quarantined";
+        Refusal::invalid("state", format_args!("must be {words}, not `{state}`"))
+    })?;
+    let Some(terminal) = put.state.terminal() else {
+        hold(put, row, expires_at, now, remarks)?;
+        return Ok(None);
+    };
+    let words = row.terminal_reason.as_deref().filter(|words| !words.is_empty());
+    let reason = match words {
+        Some(words) => Some(Reason::named("terminal_reason", words)?),
+        None if terminal == Terminal::Completed => None,
+        None => {
+            remarks.push(Remark::NoReason);
+            Some(Reason::named("terminal_reason", "moved from task_sagas, which gave no reason")?)
+        }
+    };
+    let owes = put.compensations.iter().any(|one| !one.undo.kind.is_none());
+    match (terminal, reason) {
+        (Terminal::Compensated | Terminal::Quarantined, Some(reason)) if owes => {
+            // Only what somebody held owes something, which the second command settles or leaves owed.
+            put.state = State::Running;
+            put.holder = Some(PutHolder { owner: Owner::new(IMPORTER)?, granted_to: None, expires_at: now });
+            Ok(Some(End { state: terminal, reason }))
+        }
+        (_, reason) => {
+            if terminal == Terminal::Failed && put.compensations.is_empty() {
+                remarks.push(Remark::FailedWithoutCompensation);
+                put.compensations.push(nothing_to_undo()?);
+            }
+            put.terminal_reason = reason;
+            Ok(None)
+        }
+    }
+}
+
+/// Who holds a record that is still open there.
+fn hold(
+    put: &mut Put,
+    row: &TaskSagaRow,
+    expires_at: Option<Time>,
+    now: Time,
+    remarks: &mut Vec<Remark>,
+) -> Result<(), Refusal> {
+    let owner = row.lease_owner.as_deref().filter(|owner| !owner.is_empty());
+    let owner = owner.map(|owner| fitting("lease_owner", owner, remarks, Owner::new)).transpose()?;
+    let latest = now + Ttl::MAX.span();
+    let until = expires_at.map(|expires_at| expires_at.min(latest));
+    if until != expires_at {
+        remarks.push(Remark::LeaseShortened);
+    }
+    put.holder = match (put.state, owner) {
+        (State::Running, Some(owner)) => {
+            if until.is_none() {
+                remarks.push(Remark::NoLease);
+            }
+            Some(PutHolder { owner, granted_to: None, expires_at: until.unwrap_or(now) })
+        }
+        (State::Running, None) => {
+            remarks.push(Remark::NoLease);
+            Some(PutHolder { owner: Owner::new("unknown")?, granted_to: None, expires_at: now })
+        }
+        (State::Dispatched, Some(owner)) => {
+            Some(PutHolder { owner, granted_to: None, expires_at: until.unwrap_or(now) })
+        }
+        (State::Dispatched, None) => {
+            remarks.push(Remark::ReservedForNobody);
+            put.state = State::Planned;
+            None
+        }
+        (_, _) => None,
+    };
+    Ok(())
+}
+
+fn nothing_to_undo() -> Result<PutUndo, Refusal> {
+    let (kind, target) = (Kind::new(Kind::NONE)?, Text::named("target", "-")?);
+    Ok(PutUndo { seq: None, undo: Undo { kind, target, reason: None } })
+}
+
+fn labels(row: &TaskSagaRow) -> Result<Labels, Refusal> {
+    let given = [("issue", &row.issue), ("branch", &row.branch), ("worktree", &row.worktree)];
+    let given = given
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value.as_deref().filter(|value| !value.is_empty())?)));
+    given
+        .map(|(key, value)| Ok((LabelKey::new(key)?, LabelValue::named(key, value)?)))
+        .collect::<Result<_, Refusal>>()
+}
+
+/// What else the row said, as it was there.
+fn payload(row: &TaskSagaRow) -> Result<Document, Refusal> {
+    let TaskSagaRow { task_id, saga_id, last_heartbeat_at, .. } = row;
+    let said = serde_json::json!({"task_sagas": {
+        "last_heartbeat_at": last_heartbeat_at, "saga_id": saga_id, "task_id": task_id
+    }});
+    tenure_api::json::document("task_id", &said.to_string())
+}
+
+fn compensations(row: &TaskSagaRow, remarks: &mut Vec<Remark>) -> Result<Vec<PutUndo>, Refusal> {
+    let Some(text) = row.compensations_json.as_deref().filter(|text| !text.trim().is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let list: Option<Vec<CompensationJson>> = serde_json::from_str(text).map_err(|error| {
+        let limit = format_args!("must be a JSON list of objects with kind, target and reason: {error}");
+        Refusal::invalid("compensations_json", limit)
+    })?;
+    let undo = |one: CompensationJson| {
+        let kind = fitting("compensations_json.kind", &one.kind, remarks, Kind::new)?;
+        let target = Text::named("compensations_json.target", one.target)?;
+        let words = one.reason.filter(|words| !words.is_empty());
+        let reason = words.map(|words| Reason::named("compensations_json.reason", words)).transpose()?;
+        Ok(PutUndo { seq: None, undo: Undo { kind, target, reason } })
+    };
+    list.unwrap_or_default().into_iter().map(undo).collect()
+}
+
+fn time(field: &'static str, text: Option<&str>) -> Result<Option<Time>, Refusal> {
+    text.filter(|text| !text.is_empty()).map(|text| instant::parse(field, text)).transpose()
+}
+
+fn missing(field: &'static str) -> Refusal {
+    Refusal::invalid(field, "is required")
+}
+
+/// The name as it is, or one that fits: letters that no name may have become `-`, and a part of the hash of the whole keeps
+/// two names apart that would become one.
+fn fitting<T: AsRef<str>, E: Into<Refusal>>(
+    field: &'static str,
+    name: &str,
+    remarks: &mut Vec<Remark>,
+    new: impl Fn(String) -> Result<T, E>,
+) -> Result<T, Refusal> {
+    const LETTERS_MAX: usize = 180;
+    if let Ok(fits) = new(name.to_owned()) {
+        return Ok(fits);
+    }
+    let letter = |letter: char| match letter {
+        'A'..='Z' | 'a'..='z' | '0'..='9' | '-' | '_' | '.' | ':' | '@' | '+' => letter,
+        _ => '-',
+    };
+    let letters: String = name.chars().take(LETTERS_MAX).map(letter).collect();
+    let hash = Hash::of(name.as_bytes()).to_string();
+    let to = format!("{letters}-{}", hash.get(..12).unwrap_or_default());
+    let fits = new(to.clone()).map_err(Into::into)?;
+    remarks.push(Remark::Renamed { field, from: name.to_owned(), to });
+    Ok(fits)
+}

@@ -1,0 +1,308 @@
+//! Fleets that move in from the hand-written table `task_sagas`: what each row becomes, what is refused, and what goes on working.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+use tenure::clock::ManualClock;
+use tenure::core::command::Holder;
+use tenure::core::compensation::Status;
+use tenure::core::id::{Epoch, Owner};
+use tenure::core::refusal::Code;
+use tenure::core::task::{Cause, State, Task};
+use tenure::handler::{Handlers, UndoCall};
+use tenure::moving_in::{MoveOptions, MovedCounts, MovedRow, Remark, RowResult, Writing, move_task_sagas};
+use tenure::recovery::Recovery;
+use tenure::{Ledger, instant};
+
+const NOON: &str = "2026-01-31T12:00:00+00:00";
+
+const NEWER: &str = "create table task_sagas (task_id text primary key, saga_id text not null, state text not null, issue text, \
+    branch text, worktree text, compensations_json text not null, lease_owner text, lease_expires_at text, \
+    last_heartbeat_at text, terminal_reason text)";
+const OLDER: &str = "create table task_sagas (task_id text primary key, saga_id text not null, state text not null, issue integer, \
+    branch text, worktree text, compensations_json text not null)";
+
+const WORKTREE: &str = r#"[{"kind":"remove-worktree","target":"/wt/a","reason":"made by the run"},
+    {"kind":"close-pr","target":"12","reason":"opened by the run"}]"#;
+
+/// The other program's file.
+struct Origin {
+    _folder: TempDir,
+    path: PathBuf,
+    file: Connection,
+}
+
+impl Origin {
+    fn with(schema: &str) -> Origin {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("sagas.db");
+        let file = Connection::open(&path).expect("opens");
+        file.execute_batch(schema).expect("made");
+        Origin { _folder: folder, path, file }
+    }
+
+    /// A row of the newer form: id, state, compensations, owner, expiry, reason.
+    fn row(
+        &self,
+        id: &str,
+        state: &str,
+        undos: &str,
+        lease: Option<(&str, &str)>,
+        reason: Option<&str>,
+    ) -> &Self {
+        let (owner, expires_at) = lease.unzip();
+        let row = "insert into task_sagas values (?1, 'saga-' || ?1, ?2, '168', 'fix-' || ?1, '/wt/' || ?1, ?3, ?4, ?5, ?5, ?6)";
+        self.file.execute(row, (id, state, undos, owner, expires_at, reason)).expect("inserted");
+        self
+    }
+}
+
+async fn at_noon() -> (Ledger, ManualClock) {
+    let clock = ManualClock::at(instant::parse("noon", NOON).expect("a time"));
+    let opener = Ledger::builder().clock(Arc::new(clock.clone()));
+    let ledger = opener.open("memory:").await.expect("opens").acting_as("alice").expect("a name");
+    (ledger, clock)
+}
+
+async fn moved(ledger: &Ledger, path: &Path, options: MoveOptions) -> (MovedCounts, Vec<MovedRow>) {
+    let mut rows = Vec::new();
+    let counts = move_task_sagas(ledger, path, options, |row| rows.push(row)).await.expect("moved");
+    (counts, rows)
+}
+
+async fn task(ledger: &Ledger, id: &str) -> Task {
+    ledger.task(id).await.expect("a task")
+}
+
+fn counts(moved: u64, present: u64, refused: u64) -> MovedCounts {
+    MovedCounts { moved, present, refused }
+}
+
+#[tokio::test]
+async fn every_state_of_the_newer_files_moves_with_what_it_owes() {
+    let origin = Origin::with(NEWER);
+    origin
+        .row("planned", "planned", WORKTREE, None, None)
+        .row("reserved", "dispatched", "[]", Some(("w1", "2026-01-31T12:05:00+00:00")), None)
+        .row("running", "running", WORKTREE, Some(("w2", "2026-01-31T13:05:00+01:00")), None)
+        .row("done", "completed", WORKTREE, None, None)
+        .row("broken", "failed", WORKTREE, None, Some("no such repo"))
+        .row("undone", "compensated", WORKTREE, None, Some("lease expired"))
+        .row("parked", "quarantined", WORKTREE, None, Some("undo failed"))
+        .row("parked-bare", "quarantined", "[]", None, None);
+    let (ledger, _) = at_noon().await;
+    let (all, rows) = moved(&ledger, &origin.path, MoveOptions::default()).await;
+    assert_eq!(all, counts(8, 0, 0), "{rows:?}");
+
+    let planned = task(&ledger, "planned").await;
+    assert_eq!((planned.state(), planned.saga_id.as_str()), (State::Planned, "saga-planned"));
+    assert_eq!(planned.compensations.iter().map(|one| one.status).collect::<Vec<_>>(), [Status::Standing; 2]);
+    let labels: Vec<_> = planned.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(labels, ["branch=fix-planned", "issue=168", "worktree=/wt/planned"]);
+
+    let reserved = task(&ledger, "reserved").await;
+    assert_eq!(reserved.reservation().map(|one| one.owner.as_str()), Some("w1"));
+    let running = task(&ledger, "running").await;
+    let lease = running.lease().expect("a lease");
+    assert_eq!((lease.owner.as_str(), lease.epoch, running.owed().count()), ("w2", Epoch(1), 2));
+    assert_eq!(instant::print(lease.expires_at), "2026-01-31T12:05:00.000000Z");
+
+    let status = async |id: &str| {
+        let task = task(&ledger, id).await;
+        (task.state(), task.compensations.iter().map(|one| one.status).collect::<Vec<_>>())
+    };
+    assert_eq!(status("done").await, (State::Completed, vec![Status::Void; 2]));
+    assert_eq!(status("broken").await, (State::Failed, vec![Status::Owed; 2]));
+    assert_eq!(status("undone").await, (State::Compensated, vec![Status::Done; 2]));
+    assert_eq!(status("parked").await, (State::Quarantined, vec![Status::Owed; 2]));
+    assert_eq!(status("parked-bare").await, (State::Quarantined, vec![]));
+    let undone = task(&ledger, "undone").await;
+    let receipts: Vec<_> =
+        undone.compensations.iter().map(|one| one.receipt.as_ref().map(AsRef::as_ref)).collect();
+    assert_eq!(receipts, [Some("imported"); 2]);
+    assert_eq!(undone.ending().and_then(|end| end.reason.as_ref()).map(AsRef::as_ref), Some("lease expired"));
+    assert!(ledger.verify(None).await.expect("looks").holds());
+}
+
+#[tokio::test]
+async fn the_older_files_have_no_leases_so_what_runs_there_is_stale_here() {
+    let origin = Origin::with(OLDER);
+    let row = "insert into task_sagas values (?1, ?1, ?2, 168, null, '', ?3)";
+    for (id, state) in [("t1", "running"), ("t2", "dispatched"), ("t3", "failed"), ("t4", "completed")] {
+        origin.file.execute(row, (id, state, WORKTREE)).expect("inserted");
+    }
+    origin.file.execute(row, ("t5", "failed", "[]")).expect("inserted");
+    let (ledger, _) = at_noon().await;
+    let (all, rows) = moved(&ledger, &origin.path, MoveOptions::default()).await;
+    assert_eq!(all, counts(5, 0, 0), "{rows:?}");
+    let remarks: Vec<_> = rows.iter().map(|row| row.remarks.clone()).collect();
+    let no_reason = Remark::NoReason;
+    assert_eq!(
+        remarks,
+        [
+            vec![Remark::NoLease],
+            vec![Remark::ReservedForNobody],
+            vec![no_reason.clone()],
+            vec![],
+            vec![no_reason, Remark::FailedWithoutCompensation],
+        ]
+    );
+    let stale = task(&ledger, "t1").await;
+    assert!(stale.is_stale(ledger.now().await.expect("the time")) && stale.owes());
+    assert_eq!(task(&ledger, "t2").await.state(), State::Planned);
+    let bare = task(&ledger, "t5").await;
+    assert_eq!(bare.compensations.iter().map(|one| one.status).collect::<Vec<_>>(), [Status::Void]);
+    assert_eq!(stale.labels.len(), 1, "an empty text is no label: {:?}", stale.labels);
+}
+
+#[tokio::test]
+async fn damaged_rows_are_refused_by_their_field_and_the_others_move() {
+    let origin = Origin::with(NEWER);
+    origin
+        .row("bad-json", "planned", "[{", None, None)
+        .row("no-target", "planned", r#"[{"kind":"x"}]"#, None, None)
+        .row("odd-state", "sleeping", "[]", None, None)
+        .row("naive", "running", "[]", Some(("w1", "2026-01-31T12:05:00")), None)
+        .row("fine", "planned", "[]", None, None)
+        .row("twin", "planned", "[]", None, None);
+    origin
+        .file
+        .execute("update task_sagas set saga_id = 'saga-fine' where task_id = 'twin'", [])
+        .expect("updated");
+    let (ledger, _) = at_noon().await;
+    let refused = |rows: &[MovedRow]| {
+        let refused = rows.iter().filter_map(|row| match &row.result {
+            RowResult::Refused(refusal) => {
+                Some((row.number, row.task_id.clone(), refusal.code, refusal.field.clone()))
+            }
+            RowResult::Moved(_) | RowResult::Present => None,
+        });
+        refused
+            .map(|(number, id, code, field)| format!("{number} {id} {} {field:?}", code.as_str()))
+            .collect::<Vec<_>>()
+    };
+    let dry = MoveOptions::default().with(|options| options.writing = Writing::DryRun);
+    let (foreseen, dry_rows) = moved(&ledger, &origin.path, dry).await;
+    assert!(ledger.tasks(tenure::store::Filter::default(), None, 10).await.expect("a list").items.is_empty());
+    let (all, rows) = moved(&ledger, &origin.path, MoveOptions::default()).await;
+    assert_eq!((all, foreseen), (counts(1, 0, 5), counts(1, 0, 5)));
+    assert_eq!(refused(&rows), refused(&dry_rows), "a dry run says what happens");
+    let fields = refused(&rows).join("\n");
+    for part in [
+        "1 bad-json invalid",
+        "compensations_json",
+        "3 odd-state invalid",
+        "state",
+        "4 naive",
+        "lease_expires_at",
+        "6 twin exists",
+    ] {
+        assert!(fields.contains(part), "{part} in {fields}");
+    }
+    assert_eq!(Code::Exists.as_str(), "exists");
+}
+
+#[tokio::test]
+async fn a_fleet_moves_in_while_it_works() {
+    let origin = Origin::with(NEWER);
+    origin.row("dead", "running", WORKTREE, Some(("w1", "2026-01-31T11:00:00Z")), None).row(
+        "alive",
+        "running",
+        WORKTREE,
+        Some(("w2", "2026-01-31T12:05:00Z")),
+        None,
+    );
+    let (ledger, clock) = at_noon().await;
+    moved(&ledger, &origin.path, MoveOptions::default()).await;
+
+    let undone = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&undone);
+    let undo = move |call: UndoCall| {
+        let seen = Arc::clone(&seen);
+        async move {
+            seen.lock().expect("a list").push(format!("{} {} of {}", call.kind, call.target, call.task));
+            Ok("removed".to_owned())
+        }
+    };
+    let handlers = Handlers::new().on("remove-worktree", undo.clone()).expect("a kind").on("close-pr", undo);
+    let recovery = Recovery::new(ledger.clone()).handlers(handlers.expect("a kind"));
+    recovery.once().await.expect("a sweep");
+    assert_eq!(*undone.lock().expect("a list"), ["close-pr 12 of dead", "remove-worktree /wt/a of dead"]);
+    let dead = task(&ledger, "dead").await;
+    assert_eq!((dead.state(), dead.ending().map(|end| end.cause)), (State::Compensated, Some(Cause::Lapsed)));
+
+    clock.advance(Duration::from_secs(60));
+    let w2 = Holder { owner: Owner::new("w2").expect("a name"), epoch: Epoch(1) };
+    ledger.heartbeat("alive", &w2).ttl(Duration::from_secs(600)).await.expect("it is its lease");
+    ledger.complete("alive", &w2).await.expect("it ends its task");
+    assert_eq!(task(&ledger, "alive").await.state(), State::Completed);
+}
+
+#[tokio::test]
+async fn a_second_run_takes_only_what_is_new_and_finishes_what_was_begun() {
+    let origin = Origin::with(NEWER);
+    origin.row("undone", "compensated", WORKTREE, None, Some("lease expired"));
+    let (ledger, _) = at_noon().await;
+    moved(&ledger, &origin.path, MoveOptions::default()).await;
+    origin.row("later", "planned", "[]", None, None);
+    let (second, _) = moved(&ledger, &origin.path, MoveOptions::default()).await;
+    assert_eq!(second, counts(1, 1, 0));
+
+    // As if the program had been killed between the two commands of a row.
+    let (half, _) = at_noon().await;
+    let held = r#"{"id":"undone","saga_id":"saga-undone","state":"running","reason":"moved from task_sagas",
+        "lease":{"owner":"task-sagas-import","expires_at":"2026-01-31T12:00:00Z"},
+        "compensations":[{"kind":"remove-worktree","target":"/wt/a"},{"kind":"close-pr","target":"12"}]}"#;
+    let put = tenure::api::put::read_put(held, half.namespace()).expect("a record");
+    half.put(put).await.expect("put");
+    let (rest, _) = moved(&half, &origin.path, MoveOptions::default()).await;
+    assert_eq!(rest, counts(2, 0, 0));
+    assert_eq!(task(&half, "undone").await.state(), State::Compensated);
+}
+
+#[tokio::test]
+async fn names_that_no_record_can_have_are_changed_and_told() {
+    let origin = Origin::with(NEWER);
+    origin.row("fix/login page", "planned", "[]", None, None).row(
+        "fix/login?page",
+        "planned",
+        r#"[{"kind":"rm -rf","target":"/x"}]"#,
+        None,
+        None,
+    );
+    let (ledger, _) = at_noon().await;
+    let (all, rows) = moved(&ledger, &origin.path, MoveOptions::default()).await;
+    assert_eq!(all, counts(2, 0, 0), "{rows:?}");
+    let ids: Vec<_> = rows.iter().filter_map(|row| row.id.as_ref()).map(ToString::to_string).collect();
+    assert!(ids.iter().all(|id| id.starts_with("fix-login-page-")), "{ids:?}");
+    assert_ne!(ids[0], ids[1], "two names don't become one");
+    let told = rows[1].remarks.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    for part in [
+        "task_id `fix/login?page` became",
+        "saga_id `saga-fix/login?page` became",
+        "`rm -rf` became `rm--rf-",
+    ] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    let (again, _) = moved(&ledger, &origin.path, MoveOptions::default()).await;
+    assert_eq!(again, counts(0, 2, 0), "the same names again");
+}
+
+#[tokio::test]
+async fn a_file_without_the_table_is_refused_with_its_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (ledger, _) = at_noon().await;
+    let missing =
+        move_task_sagas(&ledger, &folder.path().join("no.db"), MoveOptions::default(), |_| {}).await;
+    assert!(missing.expect_err("no file").to_string().contains("no.db"));
+    let text = folder.path().join("notes.txt");
+    std::fs::write(&text, "not a database").expect("written");
+    let other = move_task_sagas(&ledger, &text, MoveOptions::default(), |_| {}).await;
+    assert!(other.expect_err("no database").to_string().contains("notes.txt"));
+    let empty = Origin::with("create table other (x)");
+    let none = move_task_sagas(&ledger, &empty.path, MoveOptions::default(), |_| {}).await;
+    assert!(none.expect_err("no table").to_string().contains("task_sagas"));
+}
