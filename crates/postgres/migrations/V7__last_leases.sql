@@ -1,6 +1,9 @@
 -- Who held a task last, how long recovery leaves a lapsed task to other owners, who undid something by hand, and the queue of
 -- what somebody holds.
 
+-- In the order in which transactions lock them: others may be at work.
+lock table tenure.tasks, tenure.due, tenure.compensations in access exclusive mode;
+
 alter table tenure.tasks add column last_owner text;
 alter table tenure.tasks add column last_epoch bigint;
 alter table tenure.tasks add column last_since bigint;

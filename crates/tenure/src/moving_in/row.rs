@@ -91,8 +91,8 @@ pub(super) fn plan(row: &TaskSagaRow, now: Time, on_lapse: OnLapse) -> Result<Pl
     put.compensations = compensations(row, &mut remarks)?;
     let reason = Reason::named("reason", "moved from task_sagas")?;
     put.reason = Some(reason);
-    time("last_heartbeat_at", row.last_heartbeat_at.as_deref())?;
     let expires_at = time("lease_expires_at", row.lease_expires_at.as_deref())?;
+    time("last_heartbeat_at", row.last_heartbeat_at.as_deref())?;
     let end = into_state(&mut put, row, expires_at, now, &mut remarks)?;
     Ok(Planned { put, end, remarks })
 }
