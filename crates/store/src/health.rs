@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// How much of a file is read to see whether it is whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IntegrityCheck {
-    /// Its pages, but not whether each index has what its table has; nothing of a file that is longer than so many bytes.
+    /// Its pages, but not whether each index has what its table has; nothing of a file with more bytes than this.
     UpTo(u64),
     /// Everything, however long it takes.
     Whole,
