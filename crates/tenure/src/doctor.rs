@@ -10,6 +10,8 @@ mod options;
 mod outcome;
 mod place_checks;
 mod record_checks;
+#[cfg(test)]
+mod tests;
 pub mod thresholds;
 mod work_checks;
 
