@@ -116,7 +116,7 @@ impl PostgresReader<'_> {
 
     /// The settings on which promises rest, and the standbys.
     pub(crate) async fn health(&mut self) -> PostgresResult<PostgresHealth> {
-        let settings = "select current_setting('server_version_num')::bigint, current_setting('fsync'), \
+        let settings = "select current_setting('fsync'), \
                  current_setting('full_page_writes'), current_setting('synchronous_commit'), \
                  current_setting('synchronous_standby_names')";
         // A role that may not see the details of standbys still sees how many there are.
@@ -129,11 +129,10 @@ impl PostgresReader<'_> {
             Ok(Standby { name: text(0)?, sync_state: text(1)? })
         };
         Ok(PostgresHealth {
-            version: row.a_number(0)?,
-            fsync: row.a_text(1)?.to_owned(),
-            full_page_writes: row.a_text(2)?.to_owned(),
-            synchronous_commit: row.a_text(3)?.to_owned(),
-            synchronous_standby_names: row.a_text(4)?.to_owned(),
+            fsync: row.a_text(0)?.to_owned(),
+            full_page_writes: row.a_text(1)?.to_owned(),
+            synchronous_commit: row.a_text(2)?.to_owned(),
+            synchronous_standby_names: row.a_text(3)?.to_owned(),
             standbys: standbys.iter().map(standby).collect::<PostgresResult<_>>()?,
         })
     }

@@ -73,8 +73,6 @@ pub enum Integrity {
 /// The settings of a PostgreSQL server on which promises rest, and its standbys.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PostgresHealth {
-    /// Its version, as `server_version_num` says it.
-    pub version: i64,
     /// `fsync`.
     pub fsync: String,
     /// `full_page_writes`.
@@ -150,7 +148,6 @@ mod tests {
 
     fn with_standbys(names: &str, standbys: Vec<Standby>) -> PostgresHealth {
         PostgresHealth {
-            version: 160_004,
             fsync: "on".to_owned(),
             full_page_writes: "on".to_owned(),
             synchronous_commit: "on".to_owned(),

@@ -15,7 +15,6 @@ mod tests;
 pub mod thresholds;
 mod work_checks;
 
-use tenure_api::doctor::SkippedCheck;
 use tenure_clock::Clock;
 
 use crate::ledger::LedgerBuilder;
@@ -28,7 +27,7 @@ pub use options::{CheckDepth, DoctorAnchor, DoctorOptions};
 pub use outcome::CheckOutcome;
 pub use place_checks::place_checks;
 pub use record_checks::record_checks;
-pub use tenure_api::doctor::{CheckName, CheckResult, Diagnosis, SkippedCheck as Skipped, Verdict};
+pub use tenure_api::doctor::{CheckName, CheckResult, Diagnosis, SkippedCheck, Verdict};
 pub use work_checks::work_checks;
 
 /// Examines the store at that URL. `clock` is this machine's. Whatever is wrong is in the diagnosis; there is no error.

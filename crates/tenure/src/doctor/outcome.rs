@@ -49,12 +49,14 @@ pub(super) fn looking_command(kind: StoreKind, shown: &str) -> String {
     match kind {
         StoreKind::Memory => "tenure status".to_owned(),
         StoreKind::File => format!("ls -la {}", quoted(path_of(shown))),
-        // Its own parameters are not libpq's.
+        // The schema is no parameter of libpq, and a URL for people ends with it.
         StoreKind::Postgres => {
-            format!("pg_isready -d {}", quoted(shown.split_once('?').map_or(shown, |(url, _)| url)))
+            let url = shown.rsplit_once("schema=").map_or(shown, |(url, _)| url);
+            format!("pg_isready -d {}", quoted(url.trim_end_matches(['?', '&'])))
         }
         StoreKind::Server => {
-            let first = shown.split(',').next().unwrap_or(shown);
+            let servers = shown.split_once('?').map_or(shown, |(servers, _)| servers);
+            let first = servers.split(',').next().unwrap_or(servers);
             format!("curl -fsS {}", quoted(&format!("{}/readyz", first.trim_end_matches('/'))))
         }
     }

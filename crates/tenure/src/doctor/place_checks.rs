@@ -147,10 +147,12 @@ fn permissions(file: &FileHealth) -> CheckOutcome {
     let open = |one: &&Permissions| can_be_entered && is(one, PathKind::File, READ_OTHERS);
     let read: Vec<_> = all.iter().filter(open).collect();
     let closed: Vec<_> = all.iter().filter(|one| !one.is_writable).collect();
-    let files = || written.iter().chain(read.iter().filter(|one| one.mode & WRITE_OTHERS == 0)).copied();
+    // The log and its index come and go with the programs that have the file open.
+    let all_files = format!("{}*", quoted(&file.path.display().to_string()));
     let close = |folders: &[&Permissions]| {
-        let folders = (!folders.is_empty()).then(|| format!("chmod o-w {}", paths(folders.iter().copied())));
-        let files = files().next().map(|_| format!("chmod o-rwx {}", paths(files())));
+        let folders = (!folders.is_empty()).then(|| format!("chmod o-w {}", paths(folders)));
+        let has_files = !written.is_empty() || !read.is_empty();
+        let files = has_files.then(|| format!("chmod o-rwx {all_files}"));
         folders.into_iter().chain(files).collect::<Vec<_>>().join(" && ")
     };
     let result = if let Some(first) = folders.first().or(written.first()) {
@@ -166,8 +168,9 @@ fn permissions(file: &FileHealth) -> CheckOutcome {
         CheckResult::new(name, Verdict::Warn, words).mended_by(close(&[]))
     } else if let Some(first) = closed.first() {
         let words = format!("this user may not write to {} (mode {:o})", first.path.display(), first.mode);
-        CheckResult::new(name, Verdict::Warn, words)
-            .mended_by(format!("chmod u+w {}", paths(closed.iter().copied())))
+        let folder = closed.iter().find(|one| one.kind == PathKind::Directory).map(|one| paths(&[*one]));
+        let folder = folder.map(|folder| format!("{folder} ")).unwrap_or_default();
+        CheckResult::new(name, Verdict::Warn, words).mended_by(format!("chmod u+w {folder}{all_files}"))
     } else {
         pass(name, "others may neither read nor write the file")
     };
@@ -175,8 +178,8 @@ fn permissions(file: &FileHealth) -> CheckOutcome {
     result.fact("modes", modes.collect::<serde_json::Map<_, _>>()).into()
 }
 
-fn paths<'a>(all: impl Iterator<Item = &'a Permissions>) -> String {
-    all.map(|one| quoted(&one.path.display().to_string())).collect::<Vec<_>>().join(" ")
+fn paths(all: &[&Permissions]) -> String {
+    all.iter().map(|one| quoted(&one.path.display().to_string())).collect::<Vec<_>>().join(" ")
 }
 
 /// The command of a superuser that changes a setting.

@@ -127,10 +127,11 @@ fn tokens(facts: &Facts) -> CheckOutcome {
         None if live.is_empty() => pass(name, "no token is live"),
         None => pass(name, format!("{}, and each expires", count(live.len() as u64, "live token"))),
         Some(first) => {
+            let verb = if names.len() == 1 { "expires" } else { "expire" };
             let scope = first.namespaces.words();
             let scope = scope.iter().map(|word| format!(" --namespace {}", quoted(word)));
             let words = format!(
-                "{} never expire: {}; first create the next one: `tenure token create --name {}-2 --role {} --expires 90d{}`",
+                "{} never {verb}: {}; first create the next one: `tenure token create --name {}-2 --role {} --expires 90d{}`",
                 count(names.len() as u64, "token"),
                 named(&names),
                 first.name,

@@ -63,7 +63,6 @@ fn postgres(standbys: &[(&str, &str)]) -> PostgresHealth {
         sync_state: Some((*state).to_owned()),
     };
     PostgresHealth {
-        version: 160_004,
         fsync: "on".to_owned(),
         full_page_writes: "on".to_owned(),
         synchronous_commit: "on".to_owned(),
