@@ -25,7 +25,7 @@ use crate::output::{Colour, Output, harmless_line};
 /// -q only what does not pass is printed, so that cron sends no mail if all is well.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  tenure doctor\n  tenure -q doctor --strict --anchor /mnt/elsewhere/anchor-of-monday"
+    after_help = "Example:\n  tenure doctor\n  tenure doctor -q --strict --anchor /mnt/elsewhere/anchor-of-monday"
 )]
 pub(crate) struct Doctor {
     /// Newest anchor, a file that `tenure audit anchor` wrote: verify against it, and report what it does not cover; - for standard
