@@ -53,6 +53,7 @@ pub(crate) const PARTS: &[Part] = &[
             "command_line",
             "conformance",
             "costs",
+            "doctor",
             "fleet",
             "intake",
             "keep_and_recover",

@@ -14,6 +14,7 @@ pub mod body;
 pub mod chain;
 pub mod command;
 mod command_body;
+pub mod doctor;
 mod document;
 pub mod duration;
 pub mod event;

@@ -50,7 +50,7 @@ pub(crate) struct Verify {
 
 impl Verify {
     async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
-        let anchor = self.anchor.map(|file| read(context, &file)).transpose()?;
+        let anchor = self.anchor.map(|file| read_anchor(context, &file)).transpose()?;
         let ledger = context.existing_ledger().await?;
         let report = match &self.task {
             Some(task) => ledger.verify_task(task, anchor.as_ref()).await?,
@@ -120,7 +120,8 @@ fn show(context: &mut Context<'_, '_>, report: &VerifyReport) -> Result<(), CliE
     })
 }
 
-fn read(context: &mut Context<'_, '_>, file: &str) -> Result<Anchor, CliError> {
+/// Reads the file of an anchor.
+pub(crate) fn read_anchor(context: &mut Context<'_, '_>, file: &str) -> Result<Anchor, CliError> {
     let text = context.file("--anchor", file)?;
     text.parse().map_err(|error| {
         CliError::Usage(format!("--anchor: {file}: {error}; pass a file that `tenure audit anchor` wrote"))

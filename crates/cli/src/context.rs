@@ -12,7 +12,7 @@ use tenure::core::time::Time;
 use tenure::entropy::Entropy;
 use tenure::instant::print_seconds;
 use tenure::ledger::url_without_secrets;
-use tenure::ledger::{Call, Verb};
+use tenure::ledger::{Call, LedgerBuilder, Verb};
 use tenure::store::IfMissing;
 
 use crate::error::CliError;
@@ -181,7 +181,11 @@ impl<'a, 'w> Context<'a, 'w> {
     }
 
     async fn opened(&self, url: &str, missing: IfMissing, token: Option<String>) -> Result<Ledger, CliError> {
-        let mut opener = Ledger::builder().missing(missing);
+        Ok(self.opener(token).missing(missing).open(url).await?)
+    }
+
+    fn opener(&self, token: Option<String>) -> LedgerBuilder {
+        let mut opener = Ledger::builder();
         if let Some(token) = token {
             opener = opener.token(&token);
         }
@@ -189,7 +193,19 @@ impl<'a, 'w> Context<'a, 'w> {
             Some(clock) => opener.clock(Arc::clone(clock)),
             None => opener,
         };
-        Ok(opener.entropy(Arc::clone(&self.around.entropy)).open(url).await?)
+        opener.entropy(Arc::clone(&self.around.entropy))
+    }
+
+    /// What opens the store, and its URL, for a command that must change nothing: not even the directory of the default store is
+    /// created.
+    pub(crate) fn store_to_look_at(
+        &mut self,
+        settings: &StoreSelection,
+    ) -> Result<(LedgerBuilder, String), CliError> {
+        let url = self.store_of(settings)?;
+        let token = if is_served(&url) { self.token()? } else { None };
+        self.out.detail(&format!("store {}", url_without_secrets(&url)));
+        Ok((self.opener(token), url))
     }
 
     /// The token for a server: --token, else TENURE_TOKEN, else the content of the file that TENURE_TOKEN_FILE names.
@@ -211,8 +227,12 @@ impl<'a, 'w> Context<'a, 'w> {
 
     /// The time of this machine's clock.
     pub(crate) fn wall(&self) -> Time {
-        let system = || SystemClock::default().read();
-        self.around.clock.as_ref().map_or_else(system, |clock| clock.read()).wall
+        self.clock().read().wall
+    }
+
+    /// This machine's clock.
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        self.around.clock.clone().unwrap_or_else(|| Arc::new(SystemClock::default()))
     }
 
     /// Prints a note about a task, with the time of this machine's clock.

@@ -13,6 +13,7 @@ mod config;
 mod context;
 mod creation;
 mod demo;
+mod doctor;
 mod error;
 mod events;
 mod global;
@@ -120,6 +121,7 @@ fn run_verb<'w>(arguments: Arguments, around: Environment<'w>, out: &mut Output<
             Verb::Owners(verb) => verb.run(&mut context).await,
             Verb::Events(verb) => verb.run(&mut context).await,
             Verb::Audit(verb) => verb.run(&mut context).await,
+            Verb::Doctor(verb) => verb.run(&mut context).await,
             Verb::Namespace(verb) => verb.run(&mut context).await,
             Verb::Token(verb) => verb.run(&mut context).await,
             Verb::Bench(verb) => verb.run(&mut context).await,

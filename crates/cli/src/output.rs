@@ -6,6 +6,7 @@ use clap::builder::styling::{AnsiColor, Style};
 use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Table};
 use serde::Serialize;
 use tenure::api;
+pub(crate) use tenure::shell::quoted;
 
 use crate::error::CliError;
 use crate::global::{Global, OutputFormat};
@@ -111,6 +112,20 @@ impl<'w> Output<'w> {
         said
     }
 
+    /// Adds to each command in a text the options that select this store alone: they name their namespaces themselves.
+    pub(crate) fn with_store(&self, words: &str) -> String {
+        words.replace("`tenure ", &format!("`tenure{} ", self.said_store))
+    }
+
+    /// The command line with the options that select this store, unless it has its own.
+    pub(crate) fn command_on_store(&self, command: &str) -> String {
+        let on_store = |command: &str| match command.strip_prefix("tenure ") {
+            Some(rest) if !rest.starts_with("--store ") => format!("tenure{} {rest}", self.said_store),
+            Some(_) | None => command.to_owned(),
+        };
+        command.split(" && ").map(on_store).collect::<Vec<_>>().join(" && ")
+    }
+
     /// Sets the namespace of commands in hints, for a command that goes through several namespaces.
     pub(crate) fn is_about_namespace(&mut self, namespace: &str) {
         self.said_namespace = format!(" --namespace {}", quoted(namespace));
@@ -142,6 +157,10 @@ impl<'w> Output<'w> {
 
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet
+    }
+
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbose
     }
 
     /// Prints one JSON document, or one of a stream.
@@ -412,27 +431,6 @@ fn paint(screen: Screen, text: &str, colour: Colour) -> String {
         Screen::Coloured => format!("{style}{text}{style:#}"),
         Screen::Plain | Screen::Terminal => text.to_owned(),
     }
-}
-
-/// Quotes a word for a shell; unchanged if no character in it is special.
-pub(crate) fn quoted(word: &str) -> String {
-    let is_plain = |one: char| one.is_ascii_alphanumeric() || "-_./:@+=,".contains(one);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    let in_quotes = |word: &str| format!("'{}'", word.replace('\'', "'\\''"));
-    if word.chars().any(char::is_control) {
-        // A control character must not reach the terminal, so it is written as an escape that every shell's printf knows.
-        let escape = |one: char| match one {
-            '\\' => "\\\\".to_owned(),
-            one if one.is_control() => {
-                one.to_string().bytes().map(|byte| format!("\\0{byte:03o}")).collect::<String>()
-            }
-            one => one.to_string(),
-        };
-        return format!("\"$(printf %b {})\"", in_quotes(&word.chars().map(escape).collect::<String>()));
-    }
-    in_quotes(word)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tenure_store::Error;
 use tenure_store::columns::Row as _;
 use tenure_store::entropy::{RandomSource as _, SystemEntropy};
 use tenure_store::waiting::ClaimWaits;
-use tenure_store::{IfMissing, SchemaState};
+use tenure_store::{IfMissing, SchemaState, older_schema};
 use tokio::sync::{Notify, watch};
 
 use crate::batch::Batch;
@@ -52,6 +52,18 @@ pub(crate) async fn patiently<T, F: Future<Output = PostgresResult<T>>>(
             done => return done,
         }
     }
+}
+
+/// What a schema was found to be.
+enum FoundSchema {
+    /// There is no store in it.
+    Missing,
+    /// Tenure's, with that many migrations.
+    Version(usize),
+    /// Tenure's, of a later version.
+    Newer(usize),
+    /// Another program's.
+    Foreign,
 }
 
 /// The shared state of all parts of a store.
@@ -151,6 +163,19 @@ impl PostgresDatabase {
         prepared.await.map_err(|fault| fault.surely_not_done(&self.shown()))
     }
 
+    /// Checks that the schema can be read as it is.
+    pub(crate) async fn is_current(&self) -> Result<(), Error> {
+        let version = patiently(self.settings.patience_to_open, || async {
+            let link = Link::connect(&self.settings).await?;
+            look_at_server(&link).await?;
+            self.version(&link).await?.ok_or_else(no_store)
+        });
+        match version.await.map_err(|fault| fault.surely_not_done(&self.shown()))? {
+            version if version < MIGRATIONS.len() => Err(older_schema(&self.shown())),
+            _ => Ok(()),
+        }
+    }
+
     /// The state of the schema, without changing it.
     pub(crate) async fn condition(&self) -> Result<SchemaState, Error> {
         let found = patiently(self.settings.patience_to_open, || self.find());
@@ -173,10 +198,12 @@ impl PostgresDatabase {
     async fn find(&self) -> PostgresResult<SchemaState> {
         let link = Link::connect(&self.settings).await?;
         look_at_server(&link).await?;
-        Ok(match self.version(&link).await? {
-            None => SchemaState::Missing,
-            Some(version) if version < MIGRATIONS.len() => SchemaState::Older,
-            Some(_) => SchemaState::Current,
+        Ok(match self.found(&link).await? {
+            FoundSchema::Missing => SchemaState::Missing,
+            FoundSchema::Version(version) if version < MIGRATIONS.len() => SchemaState::Older,
+            FoundSchema::Version(_) => SchemaState::Current,
+            FoundSchema::Newer(found) => SchemaState::Newer { found, known: MIGRATIONS.len() },
+            FoundSchema::Foreign => SchemaState::Foreign,
         })
     }
 
@@ -188,7 +215,7 @@ impl PostgresDatabase {
             return Ok(());
         }
         if version.is_none() && missing == IfMissing::Refuse {
-            return Err(PostgresError::Unfit("this schema contains no store; check its name".into()));
+            return Err(no_store());
         }
         // The lock belongs to the transaction, so it is released with it however that ends, also behind a
         // pooler.
@@ -220,26 +247,35 @@ impl PostgresDatabase {
 
     /// How many migrations ran; none, if there is no store in the schema.
     async fn version(&self, link: &Link) -> PostgresResult<Option<usize>> {
-        let rows = link.once(FIND, &[&self.settings.schema.as_str()]).await?;
-        let found = rows.first().map(|row| row.truth(0)).transpose()?.unwrap_or(false);
-        if !found {
-            return Ok(None);
-        }
-        let rows = link.once("select value from tenure.meta where key = 'schema_version'", &[]).await?;
-        let version =
-            rows.first().map(|row| row.a_text(0)).transpose()?.and_then(|text| text.parse::<usize>().ok());
         let schema = &self.settings.schema;
-        match version {
-            Some(version) if version <= MIGRATIONS.len() => Ok(Some(version)),
-            Some(version) => Err(PostgresError::Unfit(format!(
+        match self.found(link).await? {
+            FoundSchema::Missing => Ok(None),
+            FoundSchema::Version(version) => Ok(Some(version)),
+            FoundSchema::Newer(version) => Err(PostgresError::Unfit(format!(
                 "the schema `{schema}` has version {version}, but this program supports only up to {}; use a newer \
                  version of it",
                 MIGRATIONS.len()
             ))),
-            None => Err(PostgresError::Unfit(format!(
+            FoundSchema::Foreign => Err(PostgresError::Unfit(format!(
                 "the schema `{schema}` contains another program's tables; choose another one with ?schema="
             ))),
         }
+    }
+
+    async fn found(&self, link: &Link) -> PostgresResult<FoundSchema> {
+        let rows = link.once(FIND, &[&self.settings.schema.as_str()]).await?;
+        let found = rows.first().map(|row| row.truth(0)).transpose()?.unwrap_or(false);
+        if !found {
+            return Ok(FoundSchema::Missing);
+        }
+        let rows = link.once("select value from tenure.meta where key = 'schema_version'", &[]).await?;
+        let version =
+            rows.first().map(|row| row.a_text(0)).transpose()?.and_then(|text| text.parse::<usize>().ok());
+        Ok(match version {
+            Some(version) if version <= MIGRATIONS.len() => FoundSchema::Version(version),
+            Some(version) => FoundSchema::Newer(version),
+            None => FoundSchema::Foreign,
+        })
     }
 
     /// All or nothing: one that is killed leaves the old schema.
@@ -265,6 +301,10 @@ impl PostgresDatabase {
         }
         Ok(())
     }
+}
+
+fn no_store() -> PostgresError {
+    PostgresError::Unfit("this schema contains no store; check its name".into())
 }
 
 const LOCK: &str = "select pg_advisory_xact_lock(hashtextextended('tenure: ' || $1, 0))";

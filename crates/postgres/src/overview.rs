@@ -7,12 +7,13 @@ use tenure_core::task::State;
 use tenure_core::time::Time;
 use tenure_store::columns::Row as _;
 use tenure_store::ends::{EndCount, MinuteCount, Minutes, by_minute};
+use tenure_store::health::{PostgresHealth, Standby};
 use tenure_store::numbers::unsigned;
 use tenure_store::overview::{
     Holding, OVERVIEW_STATES, Oldest, Overview, QueueCount, StateCount, ToldToStop, join_queues,
 };
 
-use crate::columns::{PostgresResult, PostgresRow};
+use crate::columns::{PostgresError, PostgresResult, PostgresRow};
 use crate::read::{PostgresReader, one};
 
 /// Of a row of `due`.
@@ -131,33 +132,30 @@ impl PostgresReader<'_> {
 
     /// What of the database's settings breaks the promise that what was answered stays.
     pub(crate) async fn warnings(&mut self) -> PostgresResult<Vec<String>> {
-        // A role that may not see the details of standbys still sees how many there are, and which ones a
-        // commit waits for.
-        let settings = "select (select count(*) from pg_stat_replication \
-                     where coalesce(sync_state, 'async') not in ('sync', 'quorum')), \
-                 (select count(*) from pg_stat_replication where sync_state is not null), \
-                 current_setting('synchronous_standby_names'), current_setting('synchronous_commit'), \
-                 current_setting('fsync'), current_setting('full_page_writes')";
+        Ok(self.health().await?.warnings())
+    }
+
+    /// The settings on which promises rest, and the standbys.
+    pub(crate) async fn health(&mut self) -> PostgresResult<PostgresHealth> {
+        let settings = "select current_setting('fsync'), \
+                 current_setting('full_page_writes'), current_setting('synchronous_commit'), \
+                 current_setting('synchronous_standby_names')";
+        // A role that may not see the details of standbys still sees how many there are.
+        let standbys = "select application_name, sync_state from pg_stat_replication order by 1";
         let rows = self.link.ask(settings, &[]).await?;
         let row = one(&rows)?;
-        let (asynchronous, seen) = (row.a_number(0)?, row.a_number(1)?);
-        let (waits_for, commit) = (row.a_text(2)?, row.a_text(3)?);
-        let mut warnings = Vec::new();
-        // Without the right to see more, each standby looks asynchronous: then only the setting tells.
-        if asynchronous > 0 && (seen > 0 || waits_for.is_empty()) {
-            warnings.push(format!(
-                "{asynchronous} of the database's standbys replicate asynchronously: a failover to one can lose answered commands"
-            ));
-        }
-        if matches!(commit, "off" | "local") {
-            warnings.push(format!("synchronous_commit is {commit}: a crash can lose answered commands"));
-        }
-        for (name, at) in [("fsync", 4), ("full_page_writes", 5)] {
-            if row.a_text(at)? == "off" {
-                warnings.push(format!("{name} is off: a power failure can damage the database"));
-            }
-        }
-        Ok(warnings)
+        let standbys = self.link.ask(standbys, &[]).await?;
+        let standby = |row: &PostgresRow| {
+            let text = |at| Ok::<_, PostgresError>(row.text(at)?.map(str::to_owned));
+            Ok(Standby { name: text(0)?, sync_state: text(1)? })
+        };
+        Ok(PostgresHealth {
+            fsync: row.a_text(0)?.to_owned(),
+            full_page_writes: row.a_text(1)?.to_owned(),
+            synchronous_commit: row.a_text(2)?.to_owned(),
+            synchronous_standby_names: row.a_text(3)?.to_owned(),
+            standbys: standbys.iter().map(standby).collect::<PostgresResult<_>>()?,
+        })
     }
 
     async fn ends(&mut self, namespace: &Namespace, now: Time) -> PostgresResult<Vec<EndCount>> {

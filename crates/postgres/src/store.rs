@@ -13,6 +13,7 @@ use tenure_core::time::Time;
 use tenure_store::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use tenure_store::answering::{AnswerOptions, Answered};
 use tenure_store::committer::{Committer, Limits};
+use tenure_store::health::{IntegrityCheck, StoreHealth};
 use tenure_store::metrics::{Counters, StoreMetrics};
 use tenure_store::overview::{Holding, Overview};
 use tenure_store::pool::Pool;
@@ -21,7 +22,7 @@ use tenure_store::tokens::TokenChange;
 use tenure_store::watch::{Absence, Presence, Watchers};
 use tenure_store::{
     BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, IfMissing, Lapsed, Page, PageSize,
-    Recorded, SchemaState, Store, find_due,
+    Recorded, SchemaState, Store, StoreAccess, find_due, opened_to_read_only,
 };
 use tenure_store::{Error, Failure};
 use tokio::runtime::{Handle, Runtime};
@@ -71,6 +72,8 @@ pub struct PostgresOptions {
     pub clock: Option<Arc<dyn Clock>>,
     /// What to do where there is no store in the schema.
     pub missing: IfMissing,
+    /// What it is opened for.
+    pub access: StoreAccess,
     /// The maximum number of concurrent write transactions of this process, each on its own connection.
     pub committers: usize,
     /// The maximum number of concurrent reads, each on its own connection.
@@ -88,6 +91,7 @@ impl PostgresOptions {
             url: url.into(),
             clock: None,
             missing: IfMissing::default(),
+            access: StoreAccess::default(),
             committers: 2,
             readers: 8,
             wait_max: Limits::default().wait_max,
@@ -98,7 +102,9 @@ impl PostgresOptions {
 /// A store in a PostgreSQL database.
 pub struct PostgresStore {
     pub(crate) database: Arc<PostgresDatabase>,
+    /// None if it was opened to read only.
     committers: Vec<Committer>,
+    access: StoreAccess,
     counters: Arc<Counters>,
     readers: Arc<Pool<Link>>,
     listening: OnceCell<()>,
@@ -140,6 +146,7 @@ impl PostgresStore {
         Ok(PostgresStore {
             readers: Arc::new(Pool::of(options.readers.max(1))),
             committers: Vec::new(),
+            access: options.access,
             counters: Arc::default(),
             listening: OnceCell::new(),
             database: Arc::new(PostgresDatabase::new(settings, options.clock.clone())),
@@ -151,6 +158,10 @@ impl PostgresStore {
     pub async fn open(options: PostgresOptions) -> Result<Arc<PostgresStore>, Error> {
         let store = PostgresStore::closed(&options)?;
         let preparing = Arc::clone(&store.database);
+        if options.access == StoreAccess::ReadOnly {
+            store.on_runtime(async move { preparing.is_current().await }).await?;
+            return Ok(Arc::new(store));
+        }
         store.on_runtime(async move { preparing.prepare(options.missing).await }).await?;
         store.warn_of_settings().await;
         store.start(options.committers, options.wait_max)
@@ -278,7 +289,16 @@ impl PostgresStore {
         let _ = self.settled().await;
     }
 
+    /// Refuses a write, if it was opened to read only.
+    fn may_write(&self) -> Result<(), Error> {
+        match self.access {
+            StoreAccess::ReadWrite => Ok(()),
+            StoreAccess::ReadOnly => Err(opened_to_read_only()),
+        }
+    }
+
     async fn change_tokens(&self, change: TokenChange) -> Result<Token, Error> {
+        self.may_write()?;
         let database = Arc::clone(&self.database);
         let changing = self.runtime()?.spawn(async move { tokens::change(&database, change).await });
         changing.await.unwrap_or_else(|error| {
@@ -291,6 +311,9 @@ impl PostgresStore {
 
     /// First makes the tasks that were created in callers' transactions, if there are any.
     async fn settled(&self) -> Result<(), Error> {
+        if self.access == StoreAccess::ReadOnly {
+            return Ok(());
+        }
         for _ in 0..SETTLING_ROUNDS_MAX {
             if !look!(self, |reader| reader.has_intake()).await? {
                 return Ok(());
@@ -308,7 +331,10 @@ impl tenure_store::InternalStore for PostgresStore {}
 impl Store for PostgresStore {
     fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {
         Box::pin(async move {
-            let closed = || Error::Unavailable("the store is closed".into());
+            let closed = || match self.may_write() {
+                Ok(()) => Error::Unavailable("the store is closed".into()),
+                Err(error) => error,
+            };
             match self.committer(&commands) {
                 Some(committer) => committer.submit(commands, options).await,
                 None => Answered::all(commands.iter().map(|_| Err(closed())).collect()),
@@ -446,7 +472,10 @@ impl Store for PostgresStore {
     }
 
     fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
-        Box::pin(async move { look!(self, |reader| reader.renew_watch(&presence)).await })
+        Box::pin(async move {
+            self.may_write()?;
+            look!(self, |reader| reader.renew_watch(&presence)).await
+        })
     }
 
     fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>> {
@@ -481,6 +510,13 @@ impl Store for PostgresStore {
             let feed_lag = look!(self, |reader| reader.feed_lag()).await?;
             let waiting = self.committers.iter().map(Committer::waiting).sum();
             Ok(StoreMetrics { feed_lag: Some(feed_lag), ..self.counters.metrics(waiting) })
+        })
+    }
+
+    fn health(&self, _check: IntegrityCheck) -> BoxFuture<'_, Result<StoreHealth, Error>> {
+        Box::pin(async move {
+            let postgres = Some(look!(self, |reader| reader.health()).await?);
+            Ok(StoreHealth { file: None, postgres })
         })
     }
 

@@ -12,6 +12,7 @@ use tenure::core::time::Time;
 use tenure::core::verb::Verb;
 use tenure::instant::rough;
 use tenure::store::answering::{AnswerOptions, Answered, MinimalAnswer};
+use tenure::store::health::{IntegrityCheck, StoreHealth};
 use tenure::store::metrics::StoreMetrics;
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
@@ -163,6 +164,10 @@ impl Store for MeteredStore {
 
     fn metrics(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
         self.store.metrics()
+    }
+
+    fn health(&self, check: IntegrityCheck) -> BoxFuture<'_, Result<StoreHealth, Error>> {
+        self.store.health(check)
     }
 
     fn as_any(&self) -> &dyn std::any::Any {

@@ -292,7 +292,7 @@ mod tests {
     use tenure_store::committer::Answers;
 
     fn engine(folder: &std::path::Path) -> SqliteEngine {
-        let database = SqliteFile { path: folder.join("tasks.db"), synchronous: Synchronous::Full };
+        let database = SqliteFile::new(folder.join("tasks.db"), Synchronous::Full);
         database.prepare(std::time::Duration::ZERO).expect("made");
         let clock = Arc::new(ManualClock::at(Time::from_micros(0)));
         let file = Arc::new(SameFile::at(&database.path).expect("it is there"));

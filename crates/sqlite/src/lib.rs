@@ -4,6 +4,7 @@
 mod columns;
 mod conditions;
 mod engine;
+mod health;
 mod known;
 mod open;
 mod overview;

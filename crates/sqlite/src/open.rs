@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
-use tenure_store::SchemaState;
-use tenure_store::{Error, Failure};
+use tenure_store::{Error, Failure, SchemaState, older_schema};
 
 use crate::writer_lock::WriterLock;
 
@@ -43,11 +42,31 @@ pub enum Synchronous {
     Normal,
 }
 
+/// What the last connection does with the write-ahead log when it is closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LogAtClose {
+    /// Its pages go into the file, and it is deleted.
+    Checkpointed,
+    /// It stays as it is, and so does the file.
+    Kept,
+}
+
+/// What a file was found to be.
+enum FoundSchema {
+    /// Tenure's, with that many migrations; or empty, with none.
+    Version(usize),
+    /// Tenure's, of a later version.
+    Newer(usize),
+    /// Another program's.
+    Foreign,
+}
+
 /// A database file, of which any number of connections can be opened.
 #[derive(Clone, Debug)]
 pub(crate) struct SqliteFile {
     pub(crate) path: PathBuf,
     pub(crate) synchronous: Synchronous,
+    pub(crate) log_at_close: LogAtClose,
 }
 
 /// The canonical path of a file, beside which its lock files are. An absolute path is never read as one of
@@ -76,11 +95,25 @@ pub(crate) fn plain_path(path: &Path) -> Result<PathBuf, Error> {
 }
 
 impl SqliteFile {
+    /// A file that is read and written.
+    pub(crate) fn new(path: PathBuf, synchronous: Synchronous) -> SqliteFile {
+        SqliteFile { path, synchronous, log_at_close: LogAtClose::Checkpointed }
+    }
+
+    /// A file that is only read. A log that a killed process left behind stays as it is; without one, none is left.
+    pub(crate) fn to_read(path: PathBuf) -> SqliteFile {
+        let mut file = SqliteFile::new(path, Synchronous::default());
+        if file.log().exists() {
+            file.log_at_close = LogAtClose::Kept;
+        }
+        file
+    }
+
     /// Creates the file if it does not exist, and migrates it to the newest schema. Only that waits for other
     /// processes.
     pub(crate) fn prepare(&self, wait_max: Duration) -> Result<(), Error> {
         // Nothing is changed or created beside it before it is known whose file it is.
-        if self.condition()? == SchemaState::Current {
+        if self.version_as_it_is()? == MIGRATIONS.len() {
             return Ok(());
         }
         let lock = WriterLock::beside(&self.path).map_err(|error| self.lock_failed(error))?;
@@ -100,22 +133,46 @@ impl SqliteFile {
         migrated
     }
 
+    /// Checks that it can be read as it is.
+    pub(crate) fn is_current(&self) -> Result<(), Error> {
+        let path = self.path.display();
+        match self.version_as_it_is()? {
+            0 => Err(Error::Unavailable(format!("there is no store at {path}; check the path").into())),
+            version if version < MIGRATIONS.len() => Err(older_schema(&path.to_string())),
+            _ => Ok(()),
+        }
+    }
+
     /// The state of the file, without changing it.
     pub(crate) fn condition(&self) -> Result<SchemaState, Error> {
-        if !self.path.exists() || self.is_empty() {
+        if self.is_absent() {
             return Ok(SchemaState::Missing);
         }
-        // A log left behind by a killed process stays as it is; without one, none is left.
-        let keeps_log = self.log().exists();
-        let as_it_is = |connection: &Connection| {
-            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keeps_log).map(drop)
+        let found = match self.found(&self.connect_as_it_is()?) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => FoundSchema::Foreign,
+            found => found.map_err(|error| self.fault(error))?,
         };
-        let version = self.version(&self.open(OpenFlags::SQLITE_OPEN_READ_WRITE, as_it_is)?)?;
-        Ok(match version {
-            0 => SchemaState::Missing,
-            version if version < MIGRATIONS.len() => SchemaState::Older,
-            _ => SchemaState::Current,
+        Ok(match found {
+            FoundSchema::Version(0) => SchemaState::Missing,
+            FoundSchema::Version(version) if version < MIGRATIONS.len() => SchemaState::Older,
+            FoundSchema::Version(_) => SchemaState::Current,
+            FoundSchema::Newer(found) => SchemaState::Newer { found, known: MIGRATIONS.len() },
+            FoundSchema::Foreign => SchemaState::Foreign,
         })
+    }
+
+    /// The schema version of the file, without changing it; 0 if there is none.
+    fn version_as_it_is(&self) -> Result<usize, Error> {
+        if self.is_absent() { Ok(0) } else { self.version(&self.connect_as_it_is()?) }
+    }
+
+    fn connect_as_it_is(&self) -> Result<Connection, Error> {
+        let as_it_is = SqliteFile::to_read(self.path.clone());
+        as_it_is.open(OpenFlags::SQLITE_OPEN_READ_WRITE, |_| Ok(()))
+    }
+
+    fn is_absent(&self) -> bool {
+        !self.path.exists() || self.is_empty()
     }
 
     /// The size of the write-ahead log beside the file. After a checkpoint it is reused from the beginning.
@@ -178,29 +235,33 @@ impl SqliteFile {
 
     /// The schema version of a file that is Tenure's, or empty.
     fn version(&self, connection: &Connection) -> Result<usize, Error> {
-        let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
-        let fault = |error| self.fault(error);
-        // The tables are counted first: another process may create them between two reads, together with its
-        // mark.
-        let count = "select count(*) from sqlite_schema";
-        let tables: i64 = connection.query_row(count, [], |row| row.get(0)).map_err(fault)?;
-        let (application, version) =
-            (number("application_id").map_err(fault)?, number("user_version").map_err(fault)?);
         let path = self.path.display();
-        if application != APPLICATION_ID && tables > 0 {
-            return Err(Error::Unavailable(
-                format!("{path} is another program's database; choose another file").into(),
-            ));
-        }
-        let version = usize::try_from(version).unwrap_or(0);
-        if version > MIGRATIONS.len() {
-            return Err(Error::Unavailable(format!(
+        let words = match self.found(connection).map_err(|error| self.fault(error))? {
+            FoundSchema::Version(version) => return Ok(version),
+            FoundSchema::Newer(version) => format!(
                 "{path} has schema version {version}, but this program supports only up to {}; use a newer version \
                  of it",
                 MIGRATIONS.len()
-            ).into()));
+            ),
+            FoundSchema::Foreign => format!("{path} is another program's database; choose another file"),
+        };
+        Err(Error::Unavailable(words.into()))
+    }
+
+    fn found(&self, connection: &Connection) -> rusqlite::Result<FoundSchema> {
+        let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+        // The tables are counted first: another process may create them between two reads, together with its
+        // mark.
+        let count = "select count(*) from sqlite_schema";
+        let tables: i64 = connection.query_row(count, [], |row| row.get(0))?;
+        let (application, version) = (number("application_id")?, number("user_version")?);
+        if application != APPLICATION_ID && tables > 0 {
+            return Ok(FoundSchema::Foreign);
         }
-        Ok(version)
+        Ok(match usize::try_from(version).unwrap_or(0) {
+            version if version > MIGRATIONS.len() => FoundSchema::Newer(version),
+            version => FoundSchema::Version(version),
+        })
     }
 
     /// A connection that may write.
@@ -262,6 +323,9 @@ impl SqliteFile {
         let connection = opened.map_err(|error| self.fault(error))?;
         let prepared = (|| {
             connection.busy_timeout(BUSY_MAX)?;
+            if self.log_at_close == LogAtClose::Kept {
+                connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            }
             // One plan for each statement, whatever is bound. Otherwise SQLite recompiles, at every call,
             // statements that compare a column of a partial index with a parameter.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -272,14 +336,17 @@ impl SqliteFile {
         Ok(connection)
     }
 
+    /// How many bytes this process may still write to the disk of the file; none if the disk does not say.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        let disk = rustix::fs::statvfs(self.path.parent().unwrap_or(Path::new("/"))).ok()?;
+        // Some of a disk may be set aside for root.
+        let free = if rustix::process::getuid().is_root() { disk.f_bfree } else { disk.f_bavail };
+        Some(free.saturating_mul(disk.f_frsize))
+    }
+
     /// Whether the disk is full. SQLite reports that here like any other failed write.
     fn has_no_room(&self) -> bool {
-        let folder = self.path.parent().unwrap_or(Path::new("/"));
-        rustix::fs::statvfs(folder).is_ok_and(|disk| {
-            // Some of a disk may be set aside for root.
-            let free = if rustix::process::getuid().is_root() { disk.f_bfree } else { disk.f_bavail };
-            free.saturating_mul(disk.f_frsize) < ROOM_MIN
-        })
+        self.free_bytes().is_some_and(|free| free < ROOM_MIN)
     }
 
     /// What a failed commit means. It proves nothing, except if the disk was full or the file was locked:

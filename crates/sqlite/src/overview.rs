@@ -263,7 +263,7 @@ mod tests {
     fn a_glance_does_not_read_every_task_that_ever_was() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tasks.db");
-        let database = SqliteFile { path, synchronous: Synchronous::Full };
+        let database = SqliteFile::new(path, Synchronous::Full);
         database.prepare(std::time::Duration::ZERO).expect("made");
         let connection = database.connect().expect("opens");
         for state in OVERVIEW_STATES {

@@ -420,7 +420,7 @@ pub(crate) mod tests {
     pub(crate) fn plan_of(sql: &str, values: &[Value]) -> String {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tasks.db");
-        let database = SqliteFile { path, synchronous: Synchronous::Full };
+        let database = SqliteFile::new(path, Synchronous::Full);
         database.prepare(std::time::Duration::ZERO).expect("made");
         let connection = database.connect().expect("opens");
         let mut statement = connection.prepare(&format!("explain query plan {sql}")).expect("SQL");

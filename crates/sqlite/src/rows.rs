@@ -476,7 +476,7 @@ mod tests {
     /// no row.
     fn refused(change: impl FnOnce(&mut Task)) -> String {
         let folder = tempfile::tempdir().expect("a folder");
-        let file = SqliteFile { path: folder.path().join("tasks.db"), synchronous: Synchronous::Full };
+        let file = SqliteFile::new(folder.path().join("tasks.db"), Synchronous::Full);
         file.prepare(std::time::Duration::ZERO).expect("made");
         let connection = file.connect_without_guards().expect("opens");
         let mut rows = SqliteRows {

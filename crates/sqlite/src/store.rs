@@ -16,6 +16,7 @@ use tenure_core::time::Time;
 use tenure_store::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use tenure_store::answering::{AnswerOptions, Answered};
 use tenure_store::committer::{Committer, Limits};
+use tenure_store::health::{IntegrityCheck, StoreHealth};
 use tenure_store::metrics::{Counters, StoreMetrics};
 use tenure_store::overview::{Holding, Overview};
 use tenure_store::pool::Pool;
@@ -24,7 +25,7 @@ use tenure_store::tokens::TokenChange;
 use tenure_store::watch::{Absence, Presence, Watchers};
 use tenure_store::{
     BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, IfMissing, Lapsed, Page, PageSize,
-    Recorded, SchemaState, Store, find_due,
+    Recorded, SchemaState, Store, StoreAccess, find_due, opened_to_read_only,
 };
 use tenure_store::{Error, Failure};
 use tokio::sync::watch;
@@ -33,7 +34,7 @@ use crate::engine::{Signals, SqliteEngine};
 use crate::open::{SqliteFile, Synchronous, plain_path};
 use crate::read::SqliteReader;
 use crate::same_file::SameFile;
-use crate::{tokens, watch as watchers};
+use crate::{health, tokens, watch as watchers};
 
 /// How often a follower looks whether another process wrote.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -52,6 +53,8 @@ pub struct SqliteOptions {
     pub wait_max: Duration,
     /// What to do if the file does not exist.
     pub missing: IfMissing,
+    /// What it is opened for.
+    pub access: StoreAccess,
 }
 
 tenure_core::with_changes!(SqliteOptions);
@@ -65,6 +68,7 @@ impl SqliteOptions {
             clock: Arc::new(SystemClock::default()),
             wait_max: Limits::default().wait_max,
             missing: IfMissing::default(),
+            access: StoreAccess::default(),
         }
     }
 
@@ -97,7 +101,8 @@ impl SqliteOptions {
 /// A store on an SQLite file.
 pub struct SqliteStore {
     readers: Arc<Readers>,
-    committer: Committer,
+    /// None if it was opened to read only.
+    committer: Option<Committer>,
     counters: Arc<Counters>,
     signals: Signals,
     /// Held by the one of all who wait that looks for writes of other processes.
@@ -114,32 +119,44 @@ impl SqliteStore {
     /// The state of the file, without changing it.
     pub async fn condition(options: SqliteOptions) -> Result<SchemaState, Error> {
         let SqliteOptions { path, synchronous, .. } = options;
-        blocking(move || SqliteFile { path: plain_path(&path)?, synchronous }.condition()).await
+        blocking(move || SqliteFile::new(plain_path(&path)?, synchronous).condition()).await
     }
 
     fn open_now(options: SqliteOptions) -> Result<SqliteStore, Error> {
         let path = plain_path(&options.path)?;
-        if options.missing == IfMissing::Refuse && !path.exists() {
+        let may_be_made = options.missing == IfMissing::Make && options.access == StoreAccess::ReadWrite;
+        if !may_be_made && !path.exists() {
             return Err(Error::Unavailable(
                 format!("there is no store at {}; check the path", path.display()).into(),
             ));
         }
-        let database = SqliteFile { path, synchronous: options.synchronous };
-        database.prepare(options.wait_max)?;
+        let database = match options.access {
+            StoreAccess::ReadWrite => SqliteFile::new(path, options.synchronous),
+            StoreAccess::ReadOnly => SqliteFile::to_read(path),
+        };
+        match options.access {
+            StoreAccess::ReadWrite => database.prepare(options.wait_max)?,
+            StoreAccess::ReadOnly => database.is_current()?,
+        }
         let file = SameFile::at(&database.path).map_err(|error| {
             Error::Unavailable(Failure::new(format!("{}: {error}", database.path.display()), error))
         })?;
         let file = Arc::new(file);
         let signals = Signals::default();
         let last = LastInstant::default();
-        let seen = (Arc::clone(&options.clock), last.clone());
-        let engine = SqliteEngine::open(database.clone(), Arc::clone(&file), seen, signals.clone())?;
-        let limits = Limits { wait_max: options.wait_max, ..Limits::default() };
         let counters = Arc::<Counters>::default();
-        let committer =
-            Committer::start("tenure-commit", engine, limits, Arc::clone(&counters)).map_err(|error| {
-                Error::Unavailable(Failure::new(format!("can't start the commit thread: {error}"), error))
-            })?;
+        let committer = match options.access {
+            StoreAccess::ReadWrite => {
+                let seen = (Arc::clone(&options.clock), last.clone());
+                let engine = SqliteEngine::open(database.clone(), Arc::clone(&file), seen, signals.clone())?;
+                let limits = Limits { wait_max: options.wait_max, ..Limits::default() };
+                let started = Committer::start("tenure-commit", engine, limits, Arc::clone(&counters));
+                Some(started.map_err(|error| {
+                    Error::Unavailable(Failure::new(format!("can't start the commit thread: {error}"), error))
+                })?)
+            }
+            StoreAccess::ReadOnly => None,
+        };
         let readers = Readers { database, file, clock: options.clock, last, pool: Pool::of(Readers::MAX) };
         Ok(SqliteStore {
             readers: Arc::new(readers),
@@ -201,6 +218,11 @@ impl SqliteStore {
         while self.poll(&mut others_wrote).await.is_err() {}
     }
 
+    /// Refuses a write, if it was opened to read only.
+    fn may_write(&self) -> Result<&Committer, Error> {
+        self.committer.as_ref().ok_or_else(opened_to_read_only)
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&mut SqliteReader<'_>) -> Result<T, Error> + Send + 'static,
@@ -258,7 +280,10 @@ impl Readers {
 impl SqliteStore {
     fn change_tokens(&self, change: TokenChange) -> BoxFuture<'_, Result<Token, Error>> {
         let readers = Arc::clone(&self.readers);
-        Box::pin(blocking_write(move || readers.change_tokens(change)))
+        Box::pin(async move {
+            self.may_write()?;
+            blocking_write(move || readers.change_tokens(change)).await
+        })
     }
 }
 
@@ -294,7 +319,13 @@ impl tenure_store::InternalStore for SqliteStore {}
 
 impl Store for SqliteStore {
     fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {
-        Box::pin(self.committer.submit(commands, options))
+        match self.may_write() {
+            Ok(committer) => Box::pin(committer.submit(commands, options)),
+            Err(error) => {
+                let answers = Answered::all(vec![Err(error); commands.len()]);
+                Box::pin(std::future::ready(answers))
+            }
+        }
     }
 
     fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
@@ -394,7 +425,10 @@ impl Store for SqliteStore {
 
     fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
         let readers = Arc::clone(&self.readers);
-        Box::pin(blocking(move || readers.renew_watch(&presence)))
+        Box::pin(async move {
+            self.may_write()?;
+            blocking(move || readers.renew_watch(&presence)).await
+        })
     }
 
     fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>> {
@@ -425,8 +459,14 @@ impl Store for SqliteStore {
         Box::pin(async move {
             let readers = Arc::clone(&self.readers);
             let wal_bytes = blocking(move || Ok(readers.database.wal_bytes())).await?;
-            Ok(StoreMetrics { wal_bytes, ..self.counters.metrics(self.committer.waiting()) })
+            let waiting = self.committer.as_ref().map_or(0, Committer::waiting);
+            Ok(StoreMetrics { wal_bytes, ..self.counters.metrics(waiting) })
         })
+    }
+
+    fn health(&self, check: IntegrityCheck) -> BoxFuture<'_, Result<StoreHealth, Error>> {
+        let readers = Arc::clone(&self.readers);
+        Box::pin(blocking(move || health::health(&readers.database, check)))
     }
 
     fn as_any(&self) -> &dyn Any {

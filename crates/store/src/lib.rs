@@ -29,6 +29,7 @@ mod error;
 pub mod execute;
 #[doc(hidden)]
 pub mod filling;
+pub mod health;
 pub mod histogram;
 mod history;
 mod list;
@@ -65,9 +66,9 @@ pub use answer::Answer;
 pub use error::{Error, Failure};
 pub use history::{EventFilter, EventSearch, FoundHistory, Recorded};
 pub use list::{Cursor, Filter, Lapsed, Order, Page, PageSize};
-pub use store::{BoxFuture, IfMissing, SchemaState, Store};
+pub use store::{BoxFuture, IfMissing, SchemaState, Store, StoreAccess};
 #[doc(hidden)]
-pub use store::{InternalStore, find_due};
+pub use store::{InternalStore, find_due, older_schema, opened_to_read_only};
 pub use tenure_api::answer::Renewal;
 
 #[doc(hidden)]

@@ -12,6 +12,7 @@ use crate::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use crate::answer::Answer;
 use crate::answering::{AnswerOptions, Answered};
 use crate::error::Error;
+use crate::health::{IntegrityCheck, StoreHealth};
 use crate::history::{EventFilter, EventSearch, FoundHistory, Recorded};
 use crate::list::{Cursor, Filter, Lapsed, Page, PageSize};
 use crate::metrics::StoreMetrics;
@@ -36,6 +37,31 @@ pub enum IfMissing {
     Refuse,
 }
 
+/// What a store is opened for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum StoreAccess {
+    /// Everything.
+    #[default]
+    ReadWrite,
+    /// Reading alone. Nothing is created, migrated or written, and nothing of it waits among the writers. Commands are
+    /// answered with *unavailable*.
+    ReadOnly,
+}
+
+/// The error of a write to a store that was opened to read only.
+#[doc(hidden)]
+pub fn opened_to_read_only() -> Error {
+    Error::Unavailable("the store was opened to read only".into())
+}
+
+/// The error of opening a store of an earlier version to read only.
+#[doc(hidden)]
+pub fn older_schema(shown: &str) -> Error {
+    let words =
+        "has an older schema, which must be migrated before it can be read; opening it to write does that";
+    Error::Unavailable(format!("{shown}: {words}").into())
+}
+
 /// The state of a store's schema.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SchemaState {
@@ -45,6 +71,15 @@ pub enum SchemaState {
     Older,
     /// A store of this version.
     Current,
+    /// A store of a later version. This program can't open it.
+    Newer {
+        /// Its version.
+        found: usize,
+        /// The newest version that this program knows.
+        known: usize,
+    },
+    /// Something else: another program's tables, or no database at all. It can't be opened.
+    Foreign,
 }
 
 /// A store of tasks. All stores behave the same in everything that a caller can observe.
@@ -167,6 +202,11 @@ pub trait Store: InternalStore + Send + Sync {
     /// The metrics of the store. A store may have none.
     fn metrics(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
         Box::pin(async { Ok(StoreMetrics::default()) })
+    }
+
+    /// What the store knows about its file or its database. Reading a file to see whether it is whole takes time.
+    fn health(&self, _check: IntegrityCheck) -> BoxFuture<'_, Result<StoreHealth, Error>> {
+        Box::pin(async { Ok(StoreHealth::default()) })
     }
 
     /// The store as what it is, for what only one kind of store can do. A store around another gives that one.

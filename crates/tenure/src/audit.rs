@@ -4,6 +4,7 @@
 //! found from the store alone. If the newest events or a whole task were removed, the store alone does not show it.
 //! An [`Anchor`] that is kept elsewhere does.
 
+pub(crate) mod newest;
 mod progress;
 mod rows;
 

@@ -26,6 +26,7 @@
 //! - [`keeper`]: leases that are renewed by themselves, from [`Call::keep`](ledger::Call::keep).
 //! - [`worker`]: claims the tasks of a queue and runs a function for each. [`handler`] and [`recovery`]: undo what stale tasks owe.
 //! - [`store`]: filters, orders and pages of lists, and the options of each store. [`why`]: a sentence on a task's state.
+//! - [`doctor`]: what is wrong with a store, and the command that mends it.
 //! - [`core`]: the rules and their types: ids, policies, states, refusals. [`api`]: the public JSON.
 //! - The folder `examples` of this crate has four whole programs: `first_lease`, `takeover`, `worker`, `undo`.
 //!
@@ -42,6 +43,7 @@
 //! - `signals` (default): workers that stop at SIGTERM and SIGINT.
 
 pub mod audit;
+pub mod doctor;
 #[cfg(feature = "failpoints")]
 pub mod failpoints;
 #[cfg(not(feature = "failpoints"))]
@@ -53,6 +55,7 @@ pub mod ledger;
 pub mod moving_in;
 pub mod owner;
 pub mod recovery;
+pub mod shell;
 pub mod stop;
 pub mod store;
 pub mod trace;

@@ -15,6 +15,7 @@ use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::core::verb::Verb;
 use tenure::store::answering::{AnswerOptions, Answered};
+use tenure::store::health::{IntegrityCheck, StoreHealth};
 use tenure::store::metrics::StoreMetrics;
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
@@ -412,6 +413,10 @@ impl Store for FaultyStore {
             self.up().await?;
             self.inner.metrics().await
         })
+    }
+
+    fn health(&self, check: IntegrityCheck) -> BoxFuture<'_, Result<StoreHealth, Error>> {
+        self.inner.health(check)
     }
 
     fn as_any(&self) -> &dyn std::any::Any {

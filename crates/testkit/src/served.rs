@@ -18,6 +18,7 @@ use tenure::handler::Handlers;
 use tenure::recovery::Recovery;
 use tenure::stop::StopSignal;
 use tenure::store::answering::{AnswerOptions, Answered};
+use tenure::store::health::{IntegrityCheck, StoreHealth};
 use tenure::store::metrics::StoreMetrics;
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
@@ -389,6 +390,10 @@ impl Store for CountedStore {
 
     fn metrics(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
         self.inner.metrics()
+    }
+
+    fn health(&self, check: IntegrityCheck) -> BoxFuture<'_, Result<StoreHealth, Error>> {
+        self.inner.health(check)
     }
 
     fn as_any(&self) -> &dyn std::any::Any {

@@ -23,6 +23,7 @@ use tenure::core::time::Time;
 use tenure::entropy::SeededEntropy;
 use tenure::record;
 use tenure::store::answering::{AnswerOptions, Answered};
+use tenure::store::health::{IntegrityCheck, StoreHealth};
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
 use tenure::store::watch::{Absence, Presence, Watchers};
@@ -228,6 +229,10 @@ impl Store for WrittenStore {
 
     fn revoke_token(&self, which: TokenToRevoke, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
         self.inner.revoke_token(which, by)
+    }
+
+    fn health(&self, check: IntegrityCheck) -> BoxFuture<'_, Result<StoreHealth, Error>> {
+        self.inner.health(check)
     }
 
     fn as_any(&self) -> &dyn std::any::Any {

@@ -117,7 +117,10 @@ async fn existing(
             notes.push(words.to_owned());
             Ok(None)
         }
-        SchemaState::Current => Ok(Some(context.existing_ledger().await?.tokens().await?)),
+        // Of what can't be opened, opening it says why.
+        SchemaState::Current | SchemaState::Newer { .. } | SchemaState::Foreign => {
+            Ok(Some(context.existing_ledger().await?.tokens().await?))
+        }
     }
 }
 

@@ -43,6 +43,12 @@ impl Frozen {
         self
     }
 
+    /// Sets this machine's clock back.
+    pub(crate) fn set_back(&self, seconds: u64) -> &Frozen {
+        self.clock.set(self.clock.now() - Duration::from_secs(seconds).into());
+        self
+    }
+
     /// Sets the standard input of the next command.
     pub(crate) fn with_input(&mut self, input: &str) -> &mut Frozen {
         input.as_bytes().clone_into(&mut self.input);

@@ -16,6 +16,7 @@ mod bench;
 mod clients;
 mod demo;
 mod deploy;
+mod doctor;
 mod documents;
 mod far;
 mod glance;

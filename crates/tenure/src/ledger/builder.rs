@@ -13,7 +13,7 @@ use tenure_sqlite::{SqliteOptions, SqliteStore};
 use tenure_store::Error;
 use tenure_store::entropy::{Entropy, SystemEntropy};
 use tenure_store::memory::MemoryStore;
-use tenure_store::{IfMissing, SchemaState, Store};
+use tenure_store::{IfMissing, SchemaState, Store, StoreAccess};
 
 use crate::ledger::Ledger;
 
@@ -25,6 +25,7 @@ pub struct LedgerBuilder {
     clock: Option<Arc<dyn Clock>>,
     entropy: Arc<dyn Entropy>,
     missing: IfMissing,
+    access: StoreAccess,
     token: Option<BearerToken>,
 }
 
@@ -39,6 +40,7 @@ impl Default for LedgerBuilder {
             clock: None,
             entropy: Arc::new(SystemEntropy),
             missing: IfMissing::default(),
+            access: StoreAccess::default(),
             token: None,
         }
     }
@@ -77,6 +79,13 @@ impl LedgerBuilder {
         self
     }
 
+    /// What a file or a database is opened for. A store in memory and one behind a server have nothing to prepare; they are
+    /// opened as always.
+    pub fn access(mut self, access: StoreAccess) -> LedgerBuilder {
+        self.access = access;
+        self
+    }
+
     /// The token for servers; other stores need none.
     pub fn token(mut self, token: &str) -> LedgerBuilder {
         self.token = Some(BearerToken(token.to_owned()));
@@ -102,10 +111,11 @@ impl LedgerBuilder {
             Some(("memory", "")) => Arc::new(MemoryStore::with_clock(system(self.clock))),
             #[cfg(feature = "sqlite")]
             Some(("sqlite", _)) => {
-                let (clock, missing) = (system(self.clock), self.missing);
+                let (clock, missing, access) = (system(self.clock), self.missing, self.access);
                 let options = SqliteOptions::from_url(url)?.with(|options| {
                     options.clock = clock;
                     options.missing = missing;
+                    options.access = access;
                 });
                 Arc::new(SqliteStore::open(options).await?)
             }
@@ -114,6 +124,7 @@ impl LedgerBuilder {
                 PostgresStore::open(PostgresOptions::new(url).with(|options| {
                     options.clock = self.clock;
                     options.missing = self.missing;
+                    options.access = self.access;
                 }))
                 .await?
             }

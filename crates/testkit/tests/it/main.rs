@@ -5,6 +5,7 @@ mod command_line;
 mod conformance;
 mod costs;
 mod crashes;
+mod doctor;
 mod faults;
 mod fleet;
 mod guards;

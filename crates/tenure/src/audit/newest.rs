@@ -1,0 +1,105 @@
+//! Verifies the newest tasks of a store, within a limit of tasks and of time, for looks that must not take long.
+
+use std::collections::HashSet;
+
+use tenure_clock::Moment;
+use tenure_core::id::Namespace;
+use tenure_store::{Error, Filter, PageSize, Store};
+
+use super::{
+    Anchor, Finding, Leftovers, Name, Tampering, VerifyProgress, VerifyReport, anchored_by_name, look_at,
+    verify,
+};
+
+const PAGE: PageSize = PageSize { items: 256, bytes: 4 * 1024 * 1024 };
+
+/// Where it ends.
+pub(crate) struct VerifyLimits {
+    /// After that many tasks, and as many of the newest lines of an anchor.
+    pub(crate) tasks_max: usize,
+    /// Or at that moment.
+    pub(crate) until: Moment,
+}
+
+/// What was verified.
+pub(crate) struct VerifiedPart {
+    pub(crate) report: VerifyReport,
+    /// Whether it was every task, and every line of the anchor.
+    pub(crate) is_all: bool,
+}
+
+/// Verifies everything, of one namespace or of all.
+pub(crate) async fn verify_all(
+    store: &dyn Store,
+    only_in: Option<&Namespace>,
+    anchor: Option<&Anchor>,
+) -> Result<VerifiedPart, Error> {
+    let report = verify(store, anchor, only_in, &VerifyProgress::default()).await?;
+    Ok(VerifiedPart { report, is_all: true })
+}
+
+/// Verifies the newest tasks, of one namespace or of all; then the newest lines of the anchor, whose tasks may be gone.
+pub(crate) async fn verify_newest(
+    store: &dyn Store,
+    only_in: Option<&Namespace>,
+    anchor: Option<&Anchor>,
+    limits: VerifyLimits,
+) -> Result<VerifiedPart, Error> {
+    let mut report = VerifyReport::default();
+    let anchored = anchored_by_name(anchor, &mut report);
+    let mut part = VerifiedPart { report, is_all: true };
+    let mut seen = HashSet::new();
+    let filter = Filter::default().with(|filter| filter.namespace = only_in.cloned());
+    let mut after = None;
+    loop {
+        let page = store.tasks(filter.clone(), after, PAGE).await?;
+        for task in page.items {
+            if seen.len() >= limits.tasks_max || Moment::now() >= limits.until {
+                part.is_all = false;
+                break;
+            }
+            let name = (task.namespace, task.id);
+            part.look_at(store, &name, anchored.get(&name).copied()).await?;
+            seen.insert(name);
+        }
+        after = page.next.filter(|_| part.is_all);
+        if after.is_none() {
+            break;
+        }
+    }
+    let lines = anchor.map_or(&[][..], |anchor| &anchor.lines);
+    let lines = lines.iter().rev().filter(|line| only_in.is_none_or(|only| *only == line.namespace));
+    for (nth, line) in lines.enumerate() {
+        let name = (line.namespace.clone(), line.task.clone());
+        if seen.contains(&name) {
+            continue;
+        }
+        if nth >= limits.tasks_max || Moment::now() >= limits.until {
+            part.is_all = false;
+            break;
+        }
+        part.look_at(store, &name, Some(line)).await?;
+    }
+    Ok(part)
+}
+
+impl VerifiedPart {
+    /// Verifies one task. One that is not there was removed, if an anchor has it; else it went while this looked.
+    async fn look_at(
+        &mut self,
+        store: &dyn Store,
+        name: &Name,
+        anchored: Option<&super::AnchorLine>,
+    ) -> Result<(), Error> {
+        let VerifyReport { tasks, events, findings } = &mut self.report;
+        let Some(chain) = store.chain(name.0.clone(), name.1.clone()).await? else {
+            let task = format!("{}/{}", name.0, name.1);
+            findings.extend(anchored.map(|_| Finding { task, number: None, what: Tampering::TaskRemoved }));
+            return Ok(());
+        };
+        *tasks += u64::from(chain.stored_name.is_some());
+        *events += chain.events.len() as u64;
+        look_at(&chain, anchored, &mut Leftovers::default(), findings);
+        Ok(())
+    }
+}

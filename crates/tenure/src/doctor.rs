@@ -1,0 +1,65 @@
+//! Examines a store: what is wrong, and the command that mends it. It changes nothing, also where there is no store.
+//!
+//! [`examine`] opens the store to read only and reads the facts. The checks are plain functions from [`Facts`] to what they found, so
+//! a program that has the facts can make them itself: [`diagnose`]. From where on something is wrong is in [`thresholds`].
+
+mod facts;
+mod gather;
+mod opening;
+mod options;
+mod outcome;
+mod place_checks;
+mod record_checks;
+#[cfg(test)]
+mod tests;
+pub mod thresholds;
+mod work_checks;
+
+use tenure_clock::Clock;
+
+use crate::ledger::LedgerBuilder;
+
+pub use facts::{
+    AnchorFacts, ChainFacts, ClockFacts, Facts, LateFacts, LateTask, NamespaceFacts, ReadTasks,
+    RecoverySettings, StoreKind, TaskName,
+};
+pub use options::{CheckDepth, DoctorAnchor, DoctorOptions};
+pub use outcome::CheckOutcome;
+pub use place_checks::place_checks;
+pub use record_checks::record_checks;
+pub use tenure_api::doctor::{CheckName, CheckResult, Diagnosis, SkippedCheck, Verdict};
+pub use work_checks::work_checks;
+
+/// Examines the store at that URL. `clock` is this machine's. Whatever is wrong is in the diagnosis; there is no error.
+pub async fn examine(
+    builder: LedgerBuilder,
+    url: &str,
+    clock: &dyn Clock,
+    options: &DoctorOptions,
+) -> Diagnosis {
+    let (mut outcomes, ledger) = opening::open(builder, url).await;
+    let Some((ledger, kind, shown)) = ledger else { return diagnosis(outcomes) };
+    match gather::gather(&ledger, (kind, shown.clone()), clock, options).await {
+        Ok(facts) => outcomes.extend(diagnose(&facts)),
+        // It was opened, and can't be read.
+        Err(error) => outcomes = opening::unusable(kind, &shown, &error),
+    }
+    diagnosis(outcomes)
+}
+
+/// Every check of facts that were read.
+pub fn diagnose(facts: &Facts) -> Vec<CheckOutcome> {
+    [place_checks(facts), record_checks(facts), work_checks(facts)].concat()
+}
+
+/// All outcomes as one, the worst first.
+pub fn diagnosis(outcomes: Vec<CheckOutcome>) -> Diagnosis {
+    let (mut checks, mut skipped) = (Vec::new(), Vec::<SkippedCheck>::new());
+    for outcome in outcomes {
+        match outcome {
+            CheckOutcome::Made(check) => checks.push(check),
+            CheckOutcome::Skipped(check) => skipped.push(check),
+        }
+    }
+    Diagnosis::new(checks, skipped)
+}

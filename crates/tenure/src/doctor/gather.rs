@@ -1,0 +1,162 @@
+//! Reads the facts from a store, and changes nothing there.
+
+use tenure_clock::{Clock, Moment};
+use tenure_core::id::Namespace;
+use tenure_core::task::{Phase, State, Task, Undoing};
+use tenure_core::time::Time;
+use tenure_store::health::{IntegrityCheck, StoreHealth};
+use tenure_store::{Cursor, Error, EventFilter, Filter, Order, PageSize};
+
+use crate::audit::newest::{VerifiedPart, VerifyLimits, verify_all, verify_newest};
+use crate::doctor::facts::{
+    AnchorFacts, ChainFacts, ClockFacts, Facts, LateFacts, LateTask, NamespaceFacts, ReadTasks, StoreKind,
+    TaskName,
+};
+use crate::doctor::options::{CheckDepth, DoctorAnchor, DoctorOptions};
+use crate::doctor::thresholds as at;
+use crate::ledger::Ledger;
+
+/// How many lapsed tasks are counted.
+const LATE_COUNTED: usize = 1_000;
+/// The bytes of tasks that are read at once.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Reads everything. Only the store's clock must be readable; whatever else fails is a fact, too.
+pub(super) async fn gather(
+    ledger: &Ledger,
+    (kind, shown): (StoreKind, String),
+    clock: &dyn Clock,
+    options: &DoctorOptions,
+) -> Result<Facts, Error> {
+    let before = clock.read().wall;
+    let store = ledger.now().await?;
+    let clock = ClockFacts { before, store, after: clock.read().wall };
+    // First, because everything that is read afterwards may change what is beside a file.
+    let health = health(ledger, options.depth).await;
+    let only_in = options.namespace.as_ref();
+    let anchor = options.anchor.as_ref();
+    Ok(Facts {
+        kind,
+        shown,
+        clock,
+        health,
+        namespaces: namespaces(ledger, only_in, store).await,
+        late: late(ledger, only_in).await,
+        tokens: ledger.tokens().await,
+        chain: chain(ledger, options).await,
+        anchor: match anchor {
+            Some(anchor) => Some(anchor_facts(ledger, anchor).await),
+            None => None,
+        },
+        recovery: options.recovery.clone(),
+    })
+}
+
+async fn health(ledger: &Ledger, depth: CheckDepth) -> Result<StoreHealth, Error> {
+    let check = match depth {
+        CheckDepth::Newest => IntegrityCheck::UpTo(at::INTEGRITY_BYTES),
+        CheckDepth::Whole => IntegrityCheck::Whole,
+    };
+    ledger.store().health(check).await
+}
+
+async fn namespaces(
+    ledger: &Ledger,
+    only_in: Option<&Namespace>,
+    now: Time,
+) -> Result<Vec<NamespaceFacts>, Error> {
+    let names = match only_in {
+        Some(only) => vec![only.clone()],
+        None => ledger.namespaces().await?,
+    };
+    let mut found = Vec::with_capacity(names.len());
+    for name in names {
+        let ledger = ledger.in_namespace(name.as_str())?;
+        let in_states = |states: &[State]| {
+            Filter::default().with(|filter| {
+                filter.states = states.to_vec();
+                filter.order = Order::Oldest;
+            })
+        };
+        let in_flight = in_states(&[State::Dispatched, State::Running, State::Compensating]);
+        let ended_badly = Filter::default().with(|filter| {
+            // Parked ones have a check of their own.
+            filter.states = vec![State::Failed, State::Compensated];
+            filter.ended_badly = true;
+            filter.unattended = true;
+            filter.since = Some(now - at::ENDS_WITHIN);
+        });
+        found.push(NamespaceFacts {
+            overview: ledger.overview().await?,
+            in_flight: first_tasks(&ledger, in_flight, at::IN_FLIGHT_READ).await?,
+            planned: first_tasks(&ledger, in_states(&[State::Planned]), at::PLANNED_READ).await?,
+            ended_badly: first_tasks(&ledger, ended_badly, at::ENDED_READ).await?,
+            namespace: name,
+        });
+    }
+    Ok(found)
+}
+
+/// The first tasks of a list. Large ones end a page early, so it may take several.
+async fn first_tasks(ledger: &Ledger, filter: Filter, tasks_max: usize) -> Result<ReadTasks, Error> {
+    let (mut tasks, mut after) = (Vec::new(), None);
+    loop {
+        let size = PageSize { items: tasks_max - tasks.len(), bytes: PAGE_BYTES };
+        let page = ledger.tasks(filter.clone(), after, size).await?;
+        tasks.extend(page.items);
+        after = page.next;
+        if after.is_none() || tasks.len() >= tasks_max {
+            return Ok(ReadTasks { tasks, has_more: after.is_some() });
+        }
+    }
+}
+
+async fn late(ledger: &Ledger, only_in: Option<&Namespace>) -> Result<LateFacts, Error> {
+    let lapsed = ledger.lapsed(None, LATE_COUNTED).await?;
+    let is_meant = |(namespace, _): &&(Namespace, _)| only_in.is_none_or(|only| only == namespace);
+    let tasks: Vec<_> = lapsed.tasks.iter().filter(is_meant).collect();
+    let mut oldest = None;
+    for (namespace, id) in &tasks {
+        // One that went on meanwhile is late no more.
+        let task = ledger.store().task(namespace.clone(), id.clone()).await?;
+        if let Some((task, due_at)) =
+            task.and_then(|task| Some((due_at(&task)?, task))).map(|(at, task)| (task, at))
+        {
+            oldest = Some(LateTask { task: TaskName::of(&task), due_at, owes: task.owes() });
+            break;
+        }
+    }
+    Ok(LateFacts { count: tasks.len() as u64, has_more: lapsed.next.is_some(), oldest })
+}
+
+/// Since when recovery may take a task; none if there is nothing for it to do.
+fn due_at(task: &Task) -> Option<Time> {
+    match &task.phase {
+        Phase::Planned => task.start_limit(),
+        Phase::Dispatched(reservation) => Some(reservation.expires_at),
+        Phase::Running(lease) | Phase::Compensating { undoing: Undoing::HeldBy(lease), .. } => {
+            Some(task.policy.reclaimable_at(lease.expires_at))
+        }
+        Phase::Compensating { undoing: Undoing::DueAt(at), .. } => Some(*at),
+        Phase::Ended(_) => None,
+    }
+}
+
+async fn chain(ledger: &Ledger, options: &DoctorOptions) -> Result<ChainFacts, Error> {
+    let (store, only_in) = (ledger.store().as_ref(), options.namespace.as_ref());
+    let anchor = options.anchor.as_ref().map(|given| &given.anchor);
+    let limits = VerifyLimits { tasks_max: at::CHAIN_TASKS, until: Moment::now() + at::CHAIN_TIME.into() };
+    let VerifiedPart { report, is_all } = match options.depth {
+        CheckDepth::Newest => verify_newest(store, only_in, anchor, limits).await?,
+        CheckDepth::Whole => verify_all(store, only_in, anchor).await?,
+    };
+    Ok(ChainFacts { tasks: report.tasks, events: report.events, findings: report.findings, is_all })
+}
+
+async fn anchor_facts(ledger: &Ledger, given: &DoctorAnchor) -> Result<AnchorFacts, Error> {
+    let after = Cursor::from_text(given.anchor.cursor.as_str());
+    let size = PageSize { items: 1, bytes: PAGE_BYTES };
+    let page = ledger.store().events(EventFilter::default(), Some(after), size).await?;
+    let uncovered_since = page.items.first().map(|recorded| recorded.event.at);
+    Ok(AnchorFacts { file: given.file.clone(), lines: given.anchor.lines.len() as u64, uncovered_since })
+}

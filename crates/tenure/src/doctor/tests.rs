@@ -1,0 +1,191 @@
+//! Tests checks on facts that a test can't bring about: standbys, a full disk, clocks of other machines.
+
+use std::path::PathBuf;
+
+use tenure_core::time::{Span, Time};
+use tenure_store::health::{
+    FileHealth, Integrity, PathKind, Permissions, PostgresHealth, Standby, StoreHealth,
+};
+use tenure_store::{Error, Failure};
+
+use super::*;
+
+fn at(seconds: u64) -> Time {
+    Time::from_micros(0) + Span::from_secs(1_000_000 + seconds)
+}
+
+/// A store of that kind in which nothing is wrong.
+fn facts(kind: StoreKind, health: StoreHealth) -> Facts {
+    Facts {
+        kind,
+        shown: "somewhere".to_owned(),
+        clock: ClockFacts { before: at(0), store: at(0), after: at(0) },
+        health: Ok(health),
+        namespaces: Ok(Vec::new()),
+        late: Ok(LateFacts::default()),
+        tokens: Ok(Vec::new()),
+        chain: Ok(ChainFacts { tasks: 0, events: 0, findings: Vec::new(), is_all: true }),
+        anchor: None,
+        recovery: RecoverySettings::Unknown,
+    }
+}
+
+fn file() -> FileHealth {
+    let folder = Permissions {
+        path: PathBuf::from("/var/lib/tenure"),
+        kind: PathKind::Directory,
+        mode: 0o755,
+        is_writable: true,
+    };
+    let file = Permissions {
+        path: PathBuf::from("/var/lib/tenure/t.db"),
+        kind: PathKind::File,
+        mode: 0o640,
+        is_writable: true,
+    };
+    FileHealth {
+        path: PathBuf::from("/var/lib/tenure/t.db"),
+        bytes: 4096,
+        wal_bytes: Some(0),
+        free_bytes: Some(u64::MAX),
+        permissions: vec![folder, file],
+        integrity: Integrity::Holds,
+    }
+}
+
+fn in_file(file: FileHealth) -> Facts {
+    facts(StoreKind::File, StoreHealth { file: Some(file), postgres: None })
+}
+
+fn postgres(standbys: &[(&str, &str)]) -> PostgresHealth {
+    let standby = |(name, state): &(&str, &str)| Standby {
+        name: Some((*name).to_owned()),
+        sync_state: Some((*state).to_owned()),
+    };
+    PostgresHealth {
+        fsync: "on".to_owned(),
+        full_page_writes: "on".to_owned(),
+        synchronous_commit: "on".to_owned(),
+        synchronous_standby_names: String::new(),
+        standbys: standbys.iter().map(standby).collect(),
+    }
+}
+
+fn in_postgres(postgres: PostgresHealth) -> Facts {
+    facts(StoreKind::Postgres, StoreHealth { file: None, postgres: Some(postgres) })
+}
+
+fn check(facts: &Facts, name: CheckName) -> CheckResult {
+    let found = diagnosis(diagnose(facts)).checks.into_iter().find(|check| check.name == name);
+    found.unwrap_or_else(|| panic!("{name:?} was skipped"))
+}
+
+fn verdict(facts: &Facts, name: CheckName) -> Verdict {
+    check(facts, name).verdict
+}
+
+#[test]
+fn each_check_is_made_or_skipped_with_a_reason_once_whatever_the_store() {
+    let stores = [
+        in_file(file()),
+        in_postgres(postgres(&[])),
+        facts(StoreKind::Memory, StoreHealth::default()),
+        facts(StoreKind::Server, StoreHealth::default()),
+    ];
+    for facts in stores {
+        let Diagnosis { checks, skipped, .. } = diagnosis(diagnose(&facts));
+        let mut names: Vec<CheckName> = checks.iter().map(|check| check.name).collect();
+        names.extend(skipped.iter().map(|check| check.name));
+        names.sort_unstable();
+        // The opening makes the other two.
+        let expected: Vec<CheckName> = CheckName::ALL.into_iter().skip(2).collect();
+        assert_eq!(names, expected, "{:?}", facts.kind);
+    }
+}
+
+#[test]
+fn what_does_not_pass_has_a_command() {
+    let mut broken = file();
+    broken.free_bytes = Some(1);
+    broken.wal_bytes = None;
+    broken.integrity = Integrity::Broken(vec!["row 1 missing from index".to_owned()]);
+    broken.permissions[1].mode = 0o666;
+    let mut facts = in_file(broken);
+    facts.clock.after = at(1_000);
+    facts.clock.before = at(1_000);
+    facts.late = Err(Error::Unavailable(Failure::from("away")));
+    facts.tokens = Err(Error::Corrupt(Failure::from("odd")));
+    for check in diagnosis(diagnose(&facts)).checks {
+        assert_eq!(check.verdict == Verdict::Pass, check.mend.is_none(), "{check:?}");
+    }
+}
+
+#[test]
+fn an_asynchronous_standby_warns_and_the_command_makes_commits_wait_for_it() {
+    assert_eq!(verdict(&in_postgres(postgres(&[])), CheckName::Standbys), Verdict::Pass);
+    assert_eq!(verdict(&in_postgres(postgres(&[("a", "sync")])), CheckName::Standbys), Verdict::Pass);
+    let found = check(&in_postgres(postgres(&[("a", "sync"), ("b", "async")])), CheckName::Standbys);
+    assert_eq!(found.verdict, Verdict::Warn);
+    assert!(found.says.contains("1 of 2 standbys") && found.says.contains("(b)"), "{}", found.says);
+    let command = found.mend.expect("a command");
+    assert!(command.contains(r#"FIRST 2 ("a", "b")"#), "{command}");
+}
+
+#[test]
+fn each_setting_that_breaks_a_promise_fails_alone() {
+    for name in [CheckName::Fsync, CheckName::FullPageWrites, CheckName::SynchronousCommit] {
+        let mut broken = postgres(&[]);
+        let off = "off".to_owned();
+        match name {
+            CheckName::Fsync => broken.fsync = off,
+            CheckName::FullPageWrites => broken.full_page_writes = off,
+            _ => broken.synchronous_commit = off,
+        }
+        let found = diagnosis(diagnose(&in_postgres(broken)));
+        let failed: Vec<_> = found.checks.iter().filter(|check| check.verdict == Verdict::Fail).collect();
+        assert_eq!(failed.iter().map(|check| check.name).collect::<Vec<_>>(), [name]);
+        assert!(
+            failed[0].mend.as_ref().is_some_and(|command| command.starts_with("psql -c 'alter system set "))
+        );
+    }
+}
+
+#[test]
+fn the_room_on_the_disk_and_the_log_are_judged_by_their_thresholds() {
+    let with = |change: &dyn Fn(&mut FileHealth)| {
+        let mut file = file();
+        change(&mut file);
+        in_file(file)
+    };
+    let disk = |free| verdict(&with(&|file| file.free_bytes = Some(free)), CheckName::Disk);
+    assert_eq!(disk(thresholds::DISK_WARN), Verdict::Pass);
+    assert_eq!(disk(thresholds::DISK_WARN - 1), Verdict::Warn);
+    assert_eq!(disk(thresholds::DISK_FAIL - 1), Verdict::Fail);
+    let log = |bytes| verdict(&with(&|file| file.wal_bytes = Some(bytes)), CheckName::WalSize);
+    assert_eq!(log(thresholds::WAL_WARN - 1), Verdict::Pass);
+    assert_eq!(log(thresholds::WAL_WARN), Verdict::Warn);
+    assert_eq!(log(thresholds::WAL_FAIL), Verdict::Fail);
+}
+
+#[test]
+fn a_directory_for_everybody_is_fine_where_only_owners_may_remove_files() {
+    let mode = |mode| {
+        let mut file = file();
+        file.permissions[0].mode = mode;
+        verdict(&in_file(file), CheckName::Permissions)
+    };
+    assert_eq!(mode(0o777), Verdict::Fail);
+    assert_eq!(mode(0o1777), Verdict::Pass);
+}
+
+#[test]
+fn a_clock_is_judged_by_both_of_its_readings() {
+    let apart = |before, store, after| {
+        let mut facts = in_postgres(postgres(&[]));
+        facts.clock = ClockFacts { before: at(before), store: at(store), after: at(after) };
+        verdict(&facts, CheckName::Clock)
+    };
+    assert_eq!(apart(0, 20, 30), Verdict::Pass, "a slow answer is no difference");
+    assert_eq!(apart(0, 36, 30), Verdict::Warn);
+    assert_eq!(apart(400, 90, 401), Verdict::Fail);
+}

@@ -1,0 +1,109 @@
+//! Examinations of stores in PostgreSQL: its settings, and that an examination creates and takes in nothing.
+
+use tenure::clock::SystemClock;
+use tenure::doctor::{CheckName, CheckResult, Diagnosis, DoctorOptions, Verdict, examine};
+use tenure::store::StoreAccess;
+use tenure::{Error, Ledger};
+use tenure_testkit::block_on;
+use tenure_testkit::competing::CompetingConnection;
+use tenure_testkit::server::{Server, required};
+use tenure_testkit::waiting::until_asked;
+
+async fn examined(url: &str) -> Diagnosis {
+    examine(Ledger::builder(), url, &SystemClock::default(), &DoctorOptions::default()).await
+}
+
+async fn check(url: &str, name: CheckName) -> CheckResult {
+    let diagnosis = examined(url).await;
+    let found = diagnosis.checks.iter().find(|check| check.name == name);
+    found.unwrap_or_else(|| panic!("{name:?}: {diagnosis:?}")).clone()
+}
+
+/// The statements of a command for `psql`.
+fn statements(command: &str) -> Vec<String> {
+    let parts = command.strip_prefix("psql -c ").expect("for psql").split(" -c ");
+    parts.map(|part| part.trim_matches('\'').replace("'\\''", "'")).collect()
+}
+
+#[test]
+fn each_setting_that_breaks_a_promise_fails_until_its_command_ran() {
+    let Some(server) = required(Server::start(&[("fsync", "on")])) else { return };
+    block_on(async {
+        let schema = server.fresh_schema();
+        let url = server.url(&schema);
+        Ledger::open(&url).await.expect("opens").create("t").await.expect("created");
+        let superuser = CompetingConnection::superuser(&server, &schema).await;
+        assert_eq!(check(&url, CheckName::Fsync).await.verdict, Verdict::Pass);
+        let settings = [
+            ("full_page_writes", CheckName::FullPageWrites),
+            ("synchronous_commit", CheckName::SynchronousCommit),
+        ];
+        for (setting, name) in settings {
+            assert_eq!(check(&url, name).await.verdict, Verdict::Pass, "{setting}");
+            superuser.does(&format!("alter system set {setting} = off")).await;
+            superuser.does("select pg_reload_conf()").await;
+            until_asked("that it fails", async || check(&url, name).await.verdict == Verdict::Fail).await;
+            let failed = check(&url, name).await;
+            for statement in statements(&failed.mend.expect("a command")) {
+                superuser.does(&statement).await;
+            }
+            until_asked("that it passes", async || check(&url, name).await.verdict == Verdict::Pass).await;
+        }
+    });
+}
+
+#[test]
+fn an_fsync_that_is_off_fails_and_names_the_statements_that_turn_it_on() {
+    // The tests' own server is as fast as it can be; what its command line says no statement can change.
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(async {
+        let url = server.url(&server.fresh_schema());
+        Ledger::open(&url).await.expect("opens");
+        let found = check(&url, CheckName::Fsync).await;
+        assert_eq!(found.verdict, Verdict::Fail);
+        let statements = statements(&found.mend.expect("a command"));
+        assert_eq!(statements, ["alter system set fsync = on", "select pg_reload_conf()"]);
+    });
+}
+
+#[test]
+fn a_schema_that_is_absent_foreign_or_newer_is_named_and_stays_as_it_is() {
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(async {
+        let schema = server.fresh_schema();
+        let url = server.url(&schema);
+        let rival = CompetingConnection::of(&server, &schema).await;
+        let absent = check(&url, CheckName::Store).await;
+        assert_eq!(absent.verdict, Verdict::Fail);
+        assert!(absent.says.contains("there is no store at"), "{}", absent.says);
+        assert!(rival.tries(&format!("create schema {schema}")).await, "nothing had created it");
+        rival.does("create table tenure.meta (other text)").await;
+        assert!(examined(&url).await.checks.iter().any(|check| check.verdict == Verdict::Fail));
+        rival.does(&format!("drop schema {schema} cascade")).await;
+        Ledger::open(&url).await.expect("opens");
+        assert_eq!(check(&url, CheckName::Schema).await.verdict, Verdict::Pass);
+        rival.does("update tenure.meta set value = '99' where key = 'schema_version'").await;
+        assert_eq!(check(&url, CheckName::Schema).await.verdict, Verdict::Fail);
+        rival.does("update tenure.meta set value = '1' where key = 'schema_version'").await;
+        assert_eq!(check(&url, CheckName::Schema).await.verdict, Verdict::Warn);
+    });
+}
+
+#[test]
+fn a_store_that_was_opened_to_read_only_writes_nothing() {
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(async {
+        let schema = server.fresh_schema();
+        let url = server.url(&schema);
+        Ledger::open(&url).await.expect("opens").create("t").await.expect("created");
+        let reader = Ledger::builder().access(StoreAccess::ReadOnly).open(&url).await.expect("opens");
+        assert_eq!(reader.task("t").await.expect("read").id.as_str(), "t");
+        let refused = reader.create("u").await.expect_err("nothing is written");
+        assert!(
+            matches!(&refused, Error::Unavailable(_)) && refused.to_string().contains("read only"),
+            "{refused}"
+        );
+        assert!(reader.store().watch(tenure::store::watch::Presence::default()).await.is_err());
+        assert!(reader.revoke_token("x").await.is_err());
+    });
+}
