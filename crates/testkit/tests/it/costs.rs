@@ -170,10 +170,10 @@ fn a_command_costs_a_file_one_commit_and_so_many_pages() {
         fail       8 pages
 
         100 in a batch:
-        create     24 pages
-        acquire    23 pages
+        create     25 pages
+        acquire    24 pages
         heartbeat  3 pages
-        complete   24 pages
+        complete   26 pages
         ");
     });
 }

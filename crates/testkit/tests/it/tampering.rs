@@ -320,7 +320,7 @@ fn the_database_itself_refuses_what_sql_must_not_do() {
         ("insert into checkpoints values (1, '{}')", "the checkpoint of a terminal task"),
         (
             "insert into compensations select task, 9, kind, target, reason, registered, status, epoch, key, tries, \
-             receipt, last_error, waiver from compensations where task = 2",
+             receipt, last_error, waiver, settled_by from compensations where task = 2",
             "the compensations of a terminal task",
         ),
         ("update events set data = '{}' where \"order\" = 1", "an event does not change"),
