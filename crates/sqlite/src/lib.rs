@@ -16,6 +16,7 @@ mod sql;
 mod statements;
 mod store;
 mod tokens;
+mod transfer;
 mod watch;
 mod writer_lock;
 

@@ -13,7 +13,7 @@ use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
 use tenure_core::time::Time;
-use tenure_store::access::{NewToken, Token, TokenHash, Tokens};
+use tenure_store::access::{ListedToken, NewToken, Token, TokenHash, Tokens};
 use tenure_store::answering::{AnswerOptions, Answered};
 use tenure_store::committer::{Committer, Limits};
 use tenure_store::metrics::{Counters, StoreMetrics};
@@ -21,10 +21,11 @@ use tenure_store::overview::{Holding, Overview};
 use tenure_store::pool::Pool;
 use tenure_store::stored::StoredChain;
 use tenure_store::tokens::TokenChange;
+use tenure_store::transfer::{CarriedRequest, ReplayBatch, ReplayVerdict, StoreContents};
 use tenure_store::watch::{Absence, Presence, Watchers};
 use tenure_store::{
     BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, IfMissing, Lapsed, Page, PageSize,
-    Recorded, SchemaState, Store, find_due,
+    Recorded, SchemaState, Store, TransferStore, find_due,
 };
 use tenure_store::{Error, Failure};
 use tokio::sync::watch;
@@ -33,7 +34,7 @@ use crate::engine::{Signals, SqliteEngine};
 use crate::open::{SqliteFile, Synchronous, plain_path};
 use crate::read::SqliteReader;
 use crate::same_file::SameFile;
-use crate::{tokens, watch as watchers};
+use crate::{tokens, transfer, watch as watchers};
 
 /// How often a follower looks whether another process wrote.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -248,6 +249,12 @@ impl Readers {
         watchers::renew(database, clock.as_ref(), last.get(), presence)
     }
 
+    fn replay(&self, batch: &ReplayBatch) -> Result<Vec<ReplayVerdict>, Error> {
+        let Readers { database, file, clock, last, .. } = self;
+        file.check()?;
+        transfer::take(database, clock.as_ref(), last.get(), batch)
+    }
+
     fn change_tokens(&self, change: TokenChange) -> Result<Token, Error> {
         let Readers { database, file, clock, last, .. } = self;
         file.check()?;
@@ -429,8 +436,35 @@ impl Store for SqliteStore {
         })
     }
 
+    fn transfer(&self) -> Option<&dyn TransferStore> {
+        Some(self)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+impl TransferStore for SqliteStore {
+    fn contents(&self) -> BoxFuture<'_, Result<StoreContents, Error>> {
+        Box::pin(self.read(|reader| reader.contents()))
+    }
+
+    fn requests(
+        &self,
+        after: Option<(Namespace, RequestId)>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<CarriedRequest>, Error>> {
+        Box::pin(self.read(move |reader| reader.requests(after.as_ref(), limit)))
+    }
+
+    fn replay(&self, batch: ReplayBatch) -> BoxFuture<'_, Result<Vec<ReplayVerdict>, Error>> {
+        let readers = Arc::clone(&self.readers);
+        Box::pin(blocking_write(move || readers.replay(&batch)))
+    }
+
+    fn carry_token(&self, token: ListedToken) -> BoxFuture<'_, Result<Token, Error>> {
+        self.change_tokens(TokenChange::Carry(token))
     }
 }
 
