@@ -15,8 +15,10 @@ mod creation;
 mod demo;
 mod error;
 mod events;
+mod export;
 mod global;
 mod handlers;
+mod import;
 mod input;
 pub mod io;
 mod logs;
@@ -25,6 +27,7 @@ mod namespace;
 mod outage;
 mod output;
 mod owners;
+mod progress_bar;
 mod recover;
 mod report;
 mod run;
@@ -120,6 +123,8 @@ fn run_verb<'w>(arguments: Arguments, around: Environment<'w>, out: &mut Output<
             Verb::Owners(verb) => verb.run(&mut context).await,
             Verb::Events(verb) => verb.run(&mut context).await,
             Verb::Audit(verb) => verb.run(&mut context).await,
+            Verb::Export(verb) => verb.run(&mut context).await,
+            Verb::Import(verb) => verb.run(&mut context).await,
             Verb::Namespace(verb) => verb.run(&mut context).await,
             Verb::Token(verb) => verb.run(&mut context).await,
             Verb::Bench(verb) => verb.run(&mut context).await,

@@ -79,6 +79,17 @@ pub struct ExportCounts {
     pub tokens: u64,
 }
 
+impl ExportCounts {
+    /// Counts an item.
+    pub fn count(&mut self, item: &ReplayItem) {
+        match item {
+            ReplayItem::Event(_) => self.events += 1,
+            ReplayItem::Lease(_) => self.leases += 1,
+            ReplayItem::Request(_) => self.requests += 1,
+        }
+    }
+}
+
 /// A line behind the header.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ExportLine {
