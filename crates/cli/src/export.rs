@@ -16,7 +16,7 @@ use crate::progress_bar::{Part, ProgressBar};
 /// go on working meanwhile. Each event is checked; it stops at one that was changed. The last line has a digest of all before it.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure export > tasks.jsonl\n  \
-    tenure --store sqlite:tasks.db export | tenure --store postgres://db/app import -")]
+    tenure export --store sqlite:tasks.db | tenure import --store postgres://db/app -")]
 pub(crate) struct Export {
     /// Export the tokens, too, as hashes of their secrets: they are valid in the new store
     #[arg(long)]

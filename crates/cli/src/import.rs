@@ -26,7 +26,7 @@ const REFUSED: u8 = 3;
 /// that is refused is named with its number and the reason, and the exit status is 3; all others are imported. Repeat the command after
 /// an interruption: it skips what is there. The store may have other tasks; ids that are taken are refused.
 #[derive(Args)]
-#[command(after_help = "Example:\n  tenure --store postgres://db/app import tasks.jsonl")]
+#[command(after_help = "Example:\n  tenure import --store postgres://db/app tasks.jsonl")]
 pub(crate) struct Import {
     /// The file to import; - for standard input
     #[arg(value_name = "FILE")]

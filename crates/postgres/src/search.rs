@@ -18,8 +18,8 @@ const OUT_OF_ORDER_MAX: Span = Span::from_secs(60);
 /// bits.
 const FEED_AT: &str = "\
     with recursive steps (low, high) as ( \
-        select least(greatest((select feed from tenure.events order by feed, \"order\" limit 1), $3::bigint), $2::bigint), \
-            $2::bigint \
+        select least($2::bigint, greatest($3::bigint, coalesce( \
+            (select feed from tenure.events order by feed, \"order\" limit 1), $2::bigint))), $2::bigint \
         union all \
         select case when found.at < $1::bigint then middle.feed + 1 else steps.low end, \
             case when found.at < $1::bigint then steps.high else middle.feed end \

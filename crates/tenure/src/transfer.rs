@@ -26,9 +26,7 @@
 mod export;
 mod import;
 mod lines;
-
-use tenure_core::refusal::{Code, Refusal};
-use tenure_store::{Store, TransferStore};
+mod movable;
 
 pub use export::{ExportProgress, Exporter, TokenHashes};
 pub use import::{ImportError, ImportReport, Importer, RefusedLine};
@@ -36,14 +34,3 @@ pub use tenure_store::transfer::{
     CarriedLease, CarriedRequest, EXPORT_FORMAT, ExportCounts, ExportHeader, ExportLine, ReplayBatch,
     ReplayItem, ReplayVerdict, StoreContents, TIME_AHEAD_MAX,
 };
-
-/// The store itself, if it can be moved.
-fn movable<'s>(store: &'s dyn Store, what: &str) -> Result<&'s dyn TransferStore, Refusal> {
-    store.transfer().ok_or_else(|| {
-        let words = format!(
-            "{what} runs beside the database, not over HTTP: run it on a machine that opens the store itself, and name the \
-             file or the database"
-        );
-        Refusal::new(Code::Forbidden, words)
-    })
-}

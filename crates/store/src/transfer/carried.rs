@@ -1,5 +1,7 @@
 //! What an export carries besides its header and its end, and what a store says to each of it.
 
+use std::sync::Arc;
+
 use tenure_core::event::LeaseEnd;
 use tenure_core::id::{Epoch, Namespace, RequestId, Revision, TaskId};
 use tenure_core::time::Span;
@@ -63,7 +65,7 @@ pub struct ReplayBatch {
     /// The epoch floor of the store that it comes from: this store's becomes at least that.
     pub epoch_floor: Epoch,
     /// In the order of the export.
-    pub items: Vec<ReplayItem>,
+    pub items: Arc<[ReplayItem]>,
 }
 
 /// What became of one item.

@@ -170,8 +170,8 @@ struct EndJson {
 
 impl ExportLine {
     /// The line, without its end.
-    pub fn to_json(&self) -> String {
-        let json = match self.clone() {
+    pub fn into_json(self) -> String {
+        let json = match self {
             ExportLine::Item(ReplayItem::Event(sealed)) => LineJson::Event(EventJson::of(*sealed)),
             ExportLine::Item(ReplayItem::Lease(lease)) => {
                 let CarriedLease { namespace, task, revision, lease } = *lease;
@@ -251,4 +251,48 @@ impl RequestJson {
 /// What is wrong with the JSON of a line. It is always line 1 of its own text, and another one of the file.
 fn words_of(error: serde_json::Error) -> String {
     error.to_string().replace(" at line 1 column ", " at column ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENT: &str = r#"{"event":{"namespace":"default","task":"t","number":2,"at":"2026-01-31T12:00:00.000001Z","type":"cancel_asked","actor":"alice","data":{"reason":"ä"},"hash":"2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"}}"#;
+
+    #[test]
+    fn an_event_is_written_as_it_was_read() {
+        let read = ExportLine::read(EVENT).expect("a line");
+        assert!(
+            matches!(&read, ExportLine::Item(ReplayItem::Event(sealed)) if sealed.data == r#"{"reason":"ä"}"#)
+        );
+        assert_eq!(read.into_json(), EVENT);
+    }
+
+    #[test]
+    fn what_is_not_as_it_is_written_is_refused_with_the_reason() {
+        let refused = |from: &str, to: &str| {
+            let line = EVENT.replace(from, to);
+            assert_ne!(line, EVENT);
+            ExportLine::read(&line).expect_err("refused")
+        };
+        assert!(refused("\"number\"", "\"more\":1,\"number\"").starts_with("unknown field `more`"));
+        assert!(refused("\"event\"", "\"task\"").starts_with("unknown variant `task`"));
+        assert!(refused("\"actor\":\"alice\"", "\"actor\":\"a b\"").contains("actor"));
+        assert!(refused("cancel_asked", "cancelled").contains("its type cancelled is not known"));
+        assert!(
+            refused("{\"reason\"", "{ \"reason\"").contains("its data is not what is written for that type")
+        );
+        assert!(refused("\"hash\":\"2c", "\"hash\":\"2\",\"x\":\"").ends_with(char::is_numeric), "and where");
+        let heartbeat = refused("\"type\":\"cancel_asked\"", "\"type\":\"progressed\"").replace("reason", "");
+        assert!(heartbeat.contains("progressed"), "{heartbeat}");
+    }
+
+    #[test]
+    fn a_header_of_another_version_or_of_another_file_is_refused() {
+        let header = r#"{"tenure_export":1,"at":"2026-01-31T12:00:00.000000Z","by":"tenure 1","epoch_floor":0,"events":3}"#;
+        assert_eq!(ExportHeader::read(header).expect("a header").to_json(), header);
+        let later = ExportHeader::read(&header.replace("_export\":1", "_export\":2")).expect_err("refused");
+        assert!(later.contains("has format 2"), "{later}");
+        assert!(ExportHeader::read(EVENT).expect_err("refused").contains("not the first line of an export"));
+    }
 }

@@ -16,7 +16,7 @@ use tenure_store::{
 };
 
 use super::lines::LinesDigest;
-use super::movable;
+use super::movable::movable;
 
 /// How much is read at once.
 const PAGE: PageSize = PageSize { items: 1_000, bytes: 4 * 1024 * 1024 };
@@ -119,7 +119,7 @@ impl<'s> Exporter<'s> {
             }
             Stage::End => {
                 let end = ExportLine::End(self.counts, self.digest.hash());
-                self.write(&mut lines, end.to_json());
+                self.write(&mut lines, end.into_json());
                 Stage::Over
             }
             Stage::Over => return Ok(None),
@@ -137,7 +137,7 @@ impl<'s> Exporter<'s> {
 
     fn write_item(&mut self, lines: &mut Vec<u8>, item: ReplayItem) {
         self.counts.count(&item);
-        self.write(lines, ExportLine::Item(item).to_json());
+        self.write(lines, ExportLine::Item(item).into_json());
     }
 
     async fn events(&mut self, after: Option<Cursor>, lines: &mut Vec<u8>) -> Result<Stage, Error> {
@@ -273,7 +273,7 @@ impl<'s> Exporter<'s> {
             return Ok(());
         }
         for listed in self.store.tokens(None).await?.unwrap_or_default().tokens {
-            self.write(lines, ExportLine::Token(Box::new(listed)).to_json());
+            self.write(lines, ExportLine::Token(Box::new(listed)).into_json());
             self.counts.tokens += 1;
         }
         Ok(())

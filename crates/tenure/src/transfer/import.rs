@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufRead};
+use std::sync::Arc;
 
 use tenure_api::instant;
 use tenure_core::id::{Namespace, TaskId};
@@ -11,13 +12,13 @@ use tenure_store::transfer::{
 use tenure_store::{Error, Store, TransferStore};
 
 use super::lines::{Line, LineReader};
-use super::movable;
+use super::movable::movable;
 
-/// The most items of one transaction.
+/// The most items of one transaction, unless the caller wants fewer.
 const BATCH_ITEMS_MAX: usize = 2_000;
 /// And the most bytes of their lines, unless a single one has more.
 const BATCH_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// Of so many tasks it is known which of their lines was refused first.
+/// The most tasks of which it is known which of their lines was refused first.
 const REFUSED_TASKS_MAX: usize = 100_000;
 /// How often a batch is given again whose commit nobody knows the outcome of.
 const UNKNOWN_MAX: u32 = 3;
@@ -62,6 +63,7 @@ pub struct Importer<'s, R> {
     header: Option<ExportHeader>,
     stage: Stage,
     batch: Batch,
+    batch_items_max: usize,
     refused_tasks: RefusedTasks,
     report: ImportReport,
 }
@@ -93,9 +95,15 @@ impl<'s, R: BufRead> Importer<'s, R> {
             header: None,
             stage: Stage::Header,
             batch: Batch::default(),
+            batch_items_max: BATCH_ITEMS_MAX,
             refused_tasks: RefusedTasks::default(),
             report: ImportReport::default(),
         })
+    }
+
+    /// With at most that many lines in one transaction, instead of 2,000.
+    pub fn in_batches_of(self, lines: usize) -> Importer<'s, R> {
+        Importer { batch_items_max: lines.max(1), ..self }
     }
 
     /// What it has come to so far.
@@ -139,7 +147,7 @@ impl<'s, R: BufRead> Importer<'s, R> {
         match checked {
             Ok(header) => {
                 // The floor is raised also where nothing else is written.
-                let nothing = ReplayBatch { epoch_floor: header.epoch_floor, items: Vec::new() };
+                let nothing = ReplayBatch { epoch_floor: header.epoch_floor, items: Arc::new([]) };
                 self.replay(nothing).await?;
                 self.header = Some(header);
                 self.stage = Stage::Lines;
@@ -208,7 +216,7 @@ impl<'s, R: BufRead> Importer<'s, R> {
                 }
                 Err(reason) => refused.push(RefusedLine { line: number, reason }),
             }
-            if self.batch.is_full() || refused.len() >= BATCH_ITEMS_MAX {
+            if self.batch.is_full(self.batch_items_max) || refused.len() >= self.batch_items_max {
                 return self.flush(refused).await;
             }
         }
@@ -242,8 +250,9 @@ impl<'s, R: BufRead> Importer<'s, R> {
         if kept.is_empty() {
             return Ok(());
         }
+        let kept: Arc<[ReplayItem]> = kept.into();
         let verdicts = self.verdicts(&kept).await?;
-        for ((line, item), verdict) in kept_lines.into_iter().zip(&kept).zip(verdicts) {
+        for ((line, item), verdict) in kept_lines.into_iter().zip(kept.iter()).zip(verdicts) {
             match verdict {
                 ReplayVerdict::Written => self.report.written.count(item),
                 ReplayVerdict::Skipped => self.report.skipped += 1,
@@ -257,16 +266,16 @@ impl<'s, R: BufRead> Importer<'s, R> {
     }
 
     /// What becomes of items. If one of them is about a task that is corrupt here, the others are taken all the same.
-    async fn verdicts(&self, items: &[ReplayItem]) -> Result<Vec<ReplayVerdict>, Error> {
+    async fn verdicts(&self, items: &Arc<[ReplayItem]>) -> Result<Vec<ReplayVerdict>, Error> {
         let epoch_floor = self.header.as_ref().map(|header| header.epoch_floor).unwrap_or_default();
-        let batch = |items: &[ReplayItem]| ReplayBatch { epoch_floor, items: items.to_vec() };
-        match self.replay(batch(items)).await {
+        let batch = |items| ReplayBatch { epoch_floor, items };
+        match self.replay(batch(Arc::clone(items))).await {
             Err(Error::Corrupt(_)) => {}
             answered => return answered,
         }
         let mut verdicts = Vec::with_capacity(items.len());
-        for item in items {
-            match self.replay(batch(std::slice::from_ref(item))).await {
+        for item in items.iter() {
+            match self.replay(batch(Arc::new([item.clone()]))).await {
                 Ok(of_one) => verdicts.extend(of_one),
                 Err(Error::Corrupt(failure)) => {
                     verdicts.push(ReplayVerdict::Refused(failure.message().to_owned()));
@@ -296,8 +305,8 @@ impl Batch {
         self.bytes += bytes;
     }
 
-    fn is_full(&self) -> bool {
-        self.items.len() >= BATCH_ITEMS_MAX || self.bytes >= BATCH_BYTES_MAX
+    fn is_full(&self, items_max: usize) -> bool {
+        self.items.len() >= items_max || self.bytes >= BATCH_BYTES_MAX
     }
 
     /// Leases and requests are given to the store when it is known what became of the events before them.

@@ -18,6 +18,7 @@ mod known_tasks;
 mod ledger;
 mod lifecycle;
 mod model;
+mod moves;
 mod network;
 mod origin;
 mod outages;
