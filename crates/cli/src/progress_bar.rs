@@ -61,8 +61,8 @@ fn line(what: &str, events: u64, part: Part, took: Span) -> String {
         return format!("{what}: {rate}, for {}", rough(took));
     };
     let done = part.done.min(of);
-    let signs = usize::try_from(done.saturating_mul(SIGNS) / of).unwrap_or(0);
-    let bar = format!("{}{}", "#".repeat(signs), "-".repeat(SIGNS as usize - signs));
+    let is_done = |sign: u64| done.saturating_mul(SIGNS) >= of.saturating_mul(sign);
+    let bar: String = (1..=SIGNS).map(|sign| if is_done(sign) { '#' } else { '-' }).collect();
     let percent = done.saturating_mul(100) / of;
     let left = match done {
         0 => String::new(),
