@@ -42,6 +42,10 @@ use crate::{follow, tokens, transfer};
 /// How often the intake is checked for tasks created in callers' transactions.
 const LOOK_FOR_INTAKE_EVERY: Duration = Duration::from_millis(250);
 
+/// How often the end of the history is looked for behind transactions that are open, and how many times.
+const LOOK_FOR_END_EVERY: Duration = Duration::from_millis(50);
+const LOOKS_FOR_END_MAX: usize = 600;
+
 /// How often what was created is taken in before a look, a thousand at a time.
 const SETTLING_ROUNDS_MAX: usize = 1_000;
 
@@ -508,6 +512,24 @@ impl TransferStore for PostgresStore {
             // A task that a caller's transaction created has no events before it is made.
             self.settled().await?;
             look!(self, |reader| reader.contents()).await
+        })
+    }
+
+    fn end_of_history(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
+        Box::pin(async move {
+            let newest = look!(self, |reader| reader.newest_feed()).await?;
+            for _ in 0..LOOKS_FOR_END_MAX {
+                let horizon = look!(self, |reader| reader.horizon()).await?;
+                if newest < horizon {
+                    return Ok(Cursor::between('e', horizon - 1, i64::MAX));
+                }
+                tokio::time::sleep(LOOK_FOR_END_EVERY).await;
+            }
+            Err(Error::Unavailable(
+                "a transaction of another program has been open for too long and hides the newest events; find it in \
+                 pg_stat_activity, end it, and try again"
+                    .into(),
+            ))
         })
     }
 

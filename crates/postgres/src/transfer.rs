@@ -231,6 +231,12 @@ impl PostgresReader<'_> {
         Ok(StoreContents { epoch_floor: tenure_core::id::Epoch(number(0)?), events: number(1)? })
     }
 
+    /// The highest feed of a committed event.
+    pub(crate) async fn newest_feed(&mut self) -> PostgresResult<i64> {
+        let newest = "select coalesce(max(feed), 0) from tenure.events";
+        one(&self.link.ask(newest, &[]).await?)?.a_number(0)
+    }
+
     pub(crate) async fn requests(
         &mut self,
         after: Option<&(Namespace, RequestId)>,

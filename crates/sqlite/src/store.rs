@@ -450,6 +450,10 @@ impl TransferStore for SqliteStore {
         Box::pin(self.read(|reader| reader.contents()))
     }
 
+    fn end_of_history(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
+        self.newest()
+    }
+
     fn requests(
         &self,
         after: Option<(Namespace, RequestId)>,

@@ -184,6 +184,9 @@ pub trait TransferStore: InternalStore + Send + Sync {
     /// What the store has that is neither a task nor an event.
     fn contents(&self) -> BoxFuture<'_, Result<StoreContents, Error>>;
 
+    /// The newest cursor, as soon as all that was committed before this call is visible up to there.
+    fn end_of_history(&self) -> BoxFuture<'_, Result<Cursor, Error>>;
+
     /// The remembered request ids by namespace and id, starting after `after`; empty at the end. Those that are no longer
     /// remembered may be among them.
     fn requests(

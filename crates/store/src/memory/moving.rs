@@ -13,7 +13,7 @@ use crate::tokens::TokenChange;
 use crate::transfer::{
     CarriedRequest, ReplayBatch, ReplayRows, ReplayVerdict, Replayed, StoreContents, replay,
 };
-use crate::{BoxFuture, TransferStore};
+use crate::{BoxFuture, Cursor, Store as _, TransferStore};
 
 impl ReplayRows for Memory {
     fn event_hash(
@@ -37,6 +37,10 @@ impl TransferStore for MemoryStore {
             let memory = self.memory();
             Ok(StoreContents { epoch_floor: memory.floor, events: memory.events.len() as u64 })
         })
+    }
+
+    fn end_of_history(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
+        self.newest()
     }
 
     fn requests(

@@ -89,7 +89,7 @@ impl<'s> Exporter<'s> {
             moved,
             tokens,
             header,
-            end: store.newest().await?,
+            end: moved.end_of_history().await?,
             stage: Stage::Header,
             heads: RecentTasks::default(),
             counts: ExportCounts::default(),

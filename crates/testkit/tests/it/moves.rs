@@ -118,7 +118,9 @@ fn every_store_moves_into_every_other_whole() {
                 assert_eq!(refused, [], "{place}");
                 assert_eq!(report.written.events, count_of_events(old).await, "{place}");
                 assert!(report.written.leases >= 2 && report.written.requests >= 6, "{place}: {report:?}");
-                compare_what_is_stored(old.as_ref(), new.as_ref()).await.expect(&place);
+                // What is due next is exact in memory, and a hint elsewhere.
+                let (exact, compared) = if *other == "memory" { (new, old) } else { (old, new) };
+                compare_what_is_stored(exact.as_ref(), compared.as_ref()).await.expect(&place);
                 assert_eq!(heads(new).await, heads(old).await, "{place}");
                 holds(new, &place).await;
                 assert_eq!(content(&exported(new.as_ref()).await), content(&file), "{place}, again");
@@ -211,8 +213,8 @@ fn a_refused_line_is_named_with_its_reason_and_all_others_are_imported() {
         let unknown = line_of(&lines, "compensated", 2);
         lines[unknown] = lines[unknown].replace("\"type\":\"cancel_asked\"", "\"type\":\"forgotten\"");
         let broken = line_of(&lines, "quarantined", 1);
-        lines[broken].truncate(30);
         let gap = line_of(&lines, "quarantined", 2);
+        lines[broken].truncate(30);
         let file = format!("{}\n", lines.join("\n"));
         for (kind, new) in &Stores::new(&clock).await.all {
             let (report, refused) = imported(new.as_ref(), file.as_bytes()).await;
