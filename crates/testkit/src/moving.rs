@@ -18,13 +18,15 @@ pub async fn exported_with(store: &dyn Store, tokens: TokenHashes) -> Vec<u8> {
     file
 }
 
-/// Imports all lines, and gives what was refused.
+/// Imports all lines, and gives what was refused. Afterwards everything is shown to all.
 pub async fn imported(store: &dyn Store, file: &[u8]) -> (ImportReport, Vec<RefusedLine>) {
     let mut importer = Importer::begin(store, file).expect("begun").in_batches_of(7);
     let mut all = Vec::new();
     while let Some(refused) = importer.next().await.expect("imported") {
         all.extend(refused);
     }
+    // On PostgreSQL transactions of others may hide the newest events from followers for a moment.
+    store.transfer().expect("it was imported into").end_of_history().await.expect("all is shown");
     (importer.report(), all)
 }
 
