@@ -16,8 +16,10 @@ mod demo;
 mod doctor;
 mod error;
 mod events;
+mod export;
 mod global;
 mod handlers;
+mod import;
 mod input;
 pub mod io;
 mod logs;
@@ -26,6 +28,7 @@ mod namespace;
 mod outage;
 mod output;
 mod owners;
+mod progress_bar;
 mod recover;
 mod report;
 mod run;
@@ -122,6 +125,8 @@ fn run_verb<'w>(arguments: Arguments, around: Environment<'w>, out: &mut Output<
             Verb::Events(verb) => verb.run(&mut context).await,
             Verb::Audit(verb) => verb.run(&mut context).await,
             Verb::Doctor(verb) => verb.run(&mut context).await,
+            Verb::Export(verb) => verb.run(&mut context).await,
+            Verb::Import(verb) => verb.run(&mut context).await,
             Verb::Namespace(verb) => verb.run(&mut context).await,
             Verb::Token(verb) => verb.run(&mut context).await,
             Verb::Bench(verb) => verb.run(&mut context).await,

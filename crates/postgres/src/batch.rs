@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tenure_core::case::Names;
+use tenure_core::chain::Hash;
 use tenure_core::command::Command;
 use tenure_core::event::Event;
 use tenure_core::id::{Document, Epoch, Namespace, Queue, RequestId, Revision, SagaId, TaskId};
@@ -70,6 +71,8 @@ pub(crate) struct Batch {
     pub(crate) taken_sagas: HashSet<(Namespace, SagaId)>,
     pub(crate) requests: HashMap<(Namespace, RequestId), Request>,
     pub(crate) histories: HashMap<Key, Vec<Event>>,
+    /// Hashes of stored events that a replay compares.
+    pub(crate) event_hashes: HashMap<(Key, Revision), Hash>,
     pub(crate) floor: Epoch,
     /// The names that are already reserved for tasks created in callers' transactions.
     pub(crate) reserved: HashSet<Key>,

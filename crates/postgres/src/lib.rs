@@ -22,6 +22,7 @@ mod sql;
 mod store;
 mod tokens;
 mod transaction;
+mod transfer;
 mod watch;
 mod write;
 

@@ -9,6 +9,7 @@ mod answers;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tenure_core::command::{Action, Command, HolderAction, Take};
+use tenure_core::event::EventData;
 use tenure_core::id::{Epoch, Namespace, Queue, RequestId, SagaId, TaskId};
 use tenure_core::time::Time;
 use tenure_store::columns::{
@@ -17,6 +18,7 @@ use tenure_store::columns::{
 };
 use tenure_store::execute::{ReadKey, read_set, remembered_as};
 use tenure_store::numbers::{number, unsigned};
+use tenure_store::transfer::ReplayItem;
 
 use crate::batch::{Batch, Slot};
 use crate::columns::{
@@ -128,6 +130,33 @@ impl Wanted {
         let made = wanted.names.iter().map(|(key, _)| key).filter(|key| wanted.leases.contains(key));
         wanted.tasks.extend(made.cloned().collect::<Vec<_>>());
         wanted.leases.retain(|key| !wanted.tasks.contains(key));
+        wanted
+    }
+
+    /// What the items of an export look at.
+    pub(crate) fn of_replay(items: &[ReplayItem]) -> Wanted {
+        let mut wanted = Wanted { needs_locks: true, ..Wanted::default() };
+        for item in items {
+            match item {
+                ReplayItem::Event(sealed) => {
+                    let event = &sealed.event;
+                    let key = (event.namespace.clone(), event.task.clone());
+                    if let EventData::Created(created) = &event.what {
+                        wanted.names.push((key.clone(), created.saga_id.clone()));
+                    }
+                    wanted.tasks.insert(key);
+                }
+                ReplayItem::Lease(lease) => {
+                    wanted.tasks.insert((lease.namespace.clone(), lease.task.clone()));
+                }
+                ReplayItem::Request(carried) => {
+                    let namespace = &carried.namespace;
+                    wanted.requests.insert((namespace.clone(), carried.id.clone()));
+                    let answered = carried.request.answered.iter();
+                    wanted.tasks.extend(answered.map(|one| (namespace.clone(), one.task.clone())));
+                }
+            }
+        }
         wanted
     }
 

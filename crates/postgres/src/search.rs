@@ -4,6 +4,7 @@
 use tenure_core::time::{Span, Time};
 use tenure_store::columns::{EventRow, Row, TableRow, column_count};
 use tenure_store::filling::{FoundEvents, page};
+use tenure_store::transfer::SLIGHTLY;
 use tenure_store::{Cursor, EventSearch, FoundHistory, Order, PageSize};
 
 use crate::columns::{PostgresError, PostgresResult, PostgresRow};
@@ -13,10 +14,12 @@ use crate::read::{Conditions, EVENT, PostgresReader, one, recorded};
 /// may be in another order, though not by that much.
 const OUT_OF_ORDER_MAX: Span = Span::from_secs(60);
 
-/// The first feed whose event happened then or later, by halves: it takes as many looks as the feed has bits.
+/// The first feed whose event happened then or later, from the last parameter on, by halves: it takes as many looks as the feed has
+/// bits.
 const FEED_AT: &str = "\
     with recursive steps (low, high) as ( \
-        select coalesce((select feed from tenure.events order by feed, \"order\" limit 1), $2::bigint), $2::bigint \
+        select least($2::bigint, greatest($3::bigint, coalesce( \
+            (select feed from tenure.events order by feed, \"order\" limit 1), $2::bigint))), $2::bigint \
         union all \
         select case when found.at < $1::bigint then middle.feed + 1 else steps.low end, \
             case when found.at < $1::bigint then steps.high else middle.feed end \
@@ -122,11 +125,14 @@ impl PostgresReader<'_> {
         // The events of one task are in its order whatever else is being written.
         let end = if search.task.is_some() { (i64::MAX, i64::MAX) } else { (horizon, i64::MIN) };
         let (mut low, mut high) = ((i64::MIN, i64::MIN), end);
+        let (from, slack) = self.ordered_from(search).await?;
         if let Some(since) = search.since {
-            low = (self.feed_at(since - OUT_OF_ORDER_MAX, horizon).await?, i64::MIN);
+            let first = self.feed_at(since - slack, horizon, from).await?;
+            // Nothing behind what has no order is earlier, so that may have some of it.
+            low = (if first <= from { i64::MIN } else { first }, i64::MIN);
         }
         if let Some(until) = search.until {
-            high = high.min((self.feed_at(until + OUT_OF_ORDER_MAX, horizon).await?, i64::MIN));
+            high = high.min((self.feed_at(until + slack, horizon, from).await?, i64::MIN));
         }
         match (after, search.order) {
             (Some(after), Order::Newest) => high = high.min(after),
@@ -159,8 +165,20 @@ impl PostgresReader<'_> {
         Ok(found.history(has_more, edge))
     }
 
-    async fn feed_at(&mut self, time: Time, horizon: i64) -> PostgresResult<i64> {
-        one(&self.link.ask(FEED_AT, &[&time.as_micros(), &horizon]).await?)?.a_number(0)
+    async fn feed_at(&mut self, time: Time, horizon: i64, from: i64) -> PostgresResult<i64> {
+        one(&self.link.ask(FEED_AT, &[&time.as_micros(), &horizon, &from]).await?)?.a_number(0)
+    }
+
+    /// The feed from which on events are in the order of their times, as far as they are in this store.
+    async fn ordered_from(&mut self, search: &EventSearch) -> PostgresResult<(i64, Span)> {
+        let all = (i64::MIN, OUT_OF_ORDER_MAX);
+        if search.since.is_none() && search.until.is_none() {
+            return Ok(all);
+        }
+        let order = self.order().await?;
+        // What was imported may be of a minute ahead, besides.
+        let slack = Span::from_micros(OUT_OF_ORDER_MAX.as_micros() + SLIGHTLY.as_micros());
+        Ok(order.unordered_to.map_or(all, |feed| (feed + 1, slack)))
     }
 }
 

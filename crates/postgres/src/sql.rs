@@ -136,6 +136,15 @@ pub(crate) static HISTORIES: Sql = Sql::new(|| {
     )
 });
 
+/// All requests that are remembered, by their names, behind one of these.
+pub(crate) static REQUESTS_BEHIND: Sql = Sql::new(|| {
+    let request = RequestRow::select_list();
+    format!(
+        "select namespace, id, {request} from tenure.requests where (namespace, id) > ($1, $2) \
+         order by namespace, id limit $3"
+    )
+});
+
 /// Tasks with these names that were created in callers' transactions and are not made yet.
 pub(crate) const LOCK_INTAKE: &str = "\
     select intake.namespace, intake.id, intake.actor, intake.record, (extract(epoch from at) * 1000000)::bigint \

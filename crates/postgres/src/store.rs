@@ -10,7 +10,7 @@ use tenure_core::command::{Action, Command};
 use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
-use tenure_store::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
+use tenure_store::access::{ListedToken, NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use tenure_store::answering::{AnswerOptions, Answered};
 use tenure_store::committer::{Committer, Limits};
 use tenure_store::health::{IntegrityCheck, StoreHealth};
@@ -19,10 +19,11 @@ use tenure_store::overview::{Holding, Overview};
 use tenure_store::pool::Pool;
 use tenure_store::stored::StoredChain;
 use tenure_store::tokens::TokenChange;
+use tenure_store::transfer::{CarriedRequest, ReplayBatch, ReplayVerdict, StoreContents};
 use tenure_store::watch::{Absence, Presence, Watchers};
 use tenure_store::{
     BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, IfMissing, Lapsed, Page, PageSize,
-    Recorded, SchemaState, Store, StoreAccess, find_due, opened_to_read_only,
+    Recorded, SchemaState, Store, StoreAccess, TransferStore, find_due, opened_to_read_only,
 };
 use tenure_store::{Error, Failure};
 use tokio::runtime::{Handle, Runtime};
@@ -37,10 +38,14 @@ use crate::follow::{LOOK_EVERY, LOOK_SOON};
 use crate::link::Link;
 use crate::read::{PostgresReader, lapsed_place};
 use crate::settings::PostgresSettings;
-use crate::{follow, tokens};
+use crate::{follow, tokens, transfer};
 
 /// How often the intake is checked for tasks created in callers' transactions.
 const LOOK_FOR_INTAKE_EVERY: Duration = Duration::from_millis(250);
+
+/// How often the end of the history is looked for behind transactions that are open, and how many times.
+const LOOK_FOR_END_EVERY: Duration = Duration::from_millis(50);
+const LOOKS_FOR_END_MAX: usize = 600;
 
 /// How often what was created is taken in before a look, a thousand at a time.
 const SETTLING_ROUNDS_MAX: usize = 1_000;
@@ -107,6 +112,8 @@ pub struct PostgresStore {
     access: StoreAccess,
     counters: Arc<Counters>,
     readers: Arc<Pool<Link>>,
+    /// The connection that the last batch of an import used.
+    importing: Arc<tokio::sync::Mutex<Option<Link>>>,
     listening: OnceCell<()>,
     /// The runtime that drives the connections. A caller's runtime may end or block while others wait.
     runtime: Option<Runtime>,
@@ -145,6 +152,7 @@ impl PostgresStore {
             .map_err(failed)?;
         Ok(PostgresStore {
             readers: Arc::new(Pool::of(options.readers.max(1))),
+            importing: Arc::default(),
             committers: Vec::new(),
             access: options.access,
             counters: Arc::default(),
@@ -301,12 +309,7 @@ impl PostgresStore {
         self.may_write()?;
         let database = Arc::clone(&self.database);
         let changing = self.runtime()?.spawn(async move { tokens::change(&database, change).await });
-        changing.await.unwrap_or_else(|error| {
-            Err(Error::Unknown(Failure::new(
-                format!("a write to the store ended early; it may have been done: {error}"),
-                error,
-            )))
-        })
+        answer_of_write(changing.await)
     }
 
     /// First makes the tasks that were created in callers' transactions, if there are any.
@@ -324,6 +327,16 @@ impl PostgresStore {
             "too many tasks are waiting that were created in other transactions; try again later".into(),
         ))
     }
+}
+
+/// The answer to a write, which may have been done even if it ended early.
+fn answer_of_write<T>(done: Result<Result<T, Error>, tokio::task::JoinError>) -> Result<T, Error> {
+    done.unwrap_or_else(|error| {
+        Err(Error::Unknown(Failure::new(
+            format!("a write to the store ended early; it may have been done: {error}"),
+            error,
+        )))
+    })
 }
 
 impl tenure_store::InternalStore for PostgresStore {}
@@ -520,8 +533,68 @@ impl Store for PostgresStore {
         })
     }
 
+    fn transfer(&self) -> Option<&dyn TransferStore> {
+        Some(self)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+impl TransferStore for PostgresStore {
+    fn contents(&self) -> BoxFuture<'_, Result<StoreContents, Error>> {
+        Box::pin(async move {
+            // A task that a caller's transaction created has no events before it is made.
+            self.settled().await?;
+            look!(self, |reader| reader.contents()).await
+        })
+    }
+
+    fn end_of_history(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
+        Box::pin(async move {
+            let newest = look!(self, |reader| reader.newest_feed()).await?;
+            for _ in 0..LOOKS_FOR_END_MAX {
+                let horizon = look!(self, |reader| reader.horizon()).await?;
+                if newest < horizon {
+                    return Ok(Cursor::between('e', horizon - 1, i64::MAX));
+                }
+                tokio::time::sleep(LOOK_FOR_END_EVERY).await;
+            }
+            Err(Error::Unavailable(
+                "a transaction of another program has been open for too long and hides the newest events; find it in \
+                 pg_stat_activity, end it, and try again"
+                    .into(),
+            ))
+        })
+    }
+
+    fn requests(
+        &self,
+        after: Option<(Namespace, RequestId)>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<CarriedRequest>, Error>> {
+        Box::pin(async move { look!(self, |reader| reader.requests(after.as_ref(), limit)).await })
+    }
+
+    fn replay(&self, batch: ReplayBatch) -> BoxFuture<'_, Result<Vec<ReplayVerdict>, Error>> {
+        Box::pin(async move {
+            let (database, importing) = (Arc::clone(&self.database), Arc::clone(&self.importing));
+            let runtime = self.runtime()?.clone();
+            // What is written is put together in places that only one thread may use, so it is not one of the runtime's tasks.
+            let take = move || {
+                runtime.block_on(async {
+                    let mut link = importing.lock().await;
+                    transfer::take(&mut link, &database, &batch).await
+                })
+            };
+            let taking = self.runtime()?.spawn_blocking(take);
+            answer_of_write(taking.await)
+        })
+    }
+
+    fn carry_token(&self, token: ListedToken) -> BoxFuture<'_, Result<Token, Error>> {
+        Box::pin(self.change_tokens(TokenChange::Carry(token)))
     }
 }
 

@@ -124,6 +124,7 @@ impl SqliteEngine {
             next_event: position.next_event,
             floor: position.floor,
             ends: NewEnds::default(),
+            counted_at: None,
             newly_due: self.signals.claim_waits.newly_due(),
         };
         let mut last = self.last.get();

@@ -18,6 +18,7 @@ mod statements;
 mod store;
 mod task_sagas;
 mod tokens;
+mod transfer;
 mod watch;
 mod writer_lock;
 

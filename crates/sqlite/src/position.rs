@@ -57,20 +57,27 @@ impl Position {
                 let at_least = mark.at_least(reading);
                 now.since(at_least) <= MARK_AHEAD_MAX && at_least.since(mark.time) <= MARK_AGE_MAX
             });
-        if fresh {
-            return Ok(());
-        }
+        if fresh { Ok(()) } else { self.write_mark(connection, reading, now) }
+    }
+
+    /// Stores the current time, whatever is stored.
+    pub(crate) fn write_mark(
+        &mut self,
+        connection: &Connection,
+        reading: &Reading,
+        now: Time,
+    ) -> SqliteResult<()> {
         let mark = Mark { time: now, boot: reading.boot.clone() };
         connection
             .prepare_cached("insert or replace into meta (key, value) values ('clock', ?)")?
-            .execute([write_mark(&mark)])?;
+            .execute([mark_text(&mark)])?;
         self.mark = Some(mark);
         Ok(())
     }
 }
 
 /// The mark as text: the time, and the boot that it was read in, in microseconds.
-pub(crate) fn write_mark(mark: &Mark) -> String {
+pub(crate) fn mark_text(mark: &Mark) -> String {
     match &mark.boot {
         Some((id, up)) => format!("{} {} {id}", mark.time.as_micros(), up.as_micros()),
         None => mark.time.as_micros().to_string(),

@@ -37,6 +37,8 @@ pub(crate) struct SqliteRows<'c> {
     pub(crate) next_event: i64,
     pub(crate) floor: Epoch,
     pub(crate) ends: NewEnds,
+    /// When ends are counted that happened long before; none: as they happen.
+    pub(crate) counted_at: Option<Time>,
     pub(crate) newly_due: NewlyDue,
 }
 
@@ -404,7 +406,7 @@ impl Rows for SqliteRows<'_> {
                 self.next_task += 1;
             }
         }
-        self.ends.count(old, after, after.updated_at);
+        self.ends.count(old, after, self.counted_at.unwrap_or(after.updated_at));
         self.newly_due.note(after);
         let check_at = self.write_due(no, old, after)?.or(check_at);
         events.iter().try_for_each(|sealed| self.write_event(no, sealed))?;
@@ -488,6 +490,7 @@ mod tests {
             next_event: 1,
             floor: Epoch::ZERO,
             ends: NewEnds::default(),
+            counted_at: None,
             newly_due: NewlyDue::default(),
         };
         let (before, head) = (ended(), Hash([1; 32]));

@@ -4,9 +4,10 @@
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, params_from_iter};
 use tenure_core::id::{Namespace, TaskId};
-use tenure_core::time::Time;
+use tenure_core::time::{Span, Time};
 use tenure_store::Error;
 use tenure_store::filling::{FoundEvents, page};
+use tenure_store::transfer::SLIGHTLY;
 use tenure_store::{Cursor, EventSearch, FoundHistory, Order, PageSize};
 
 use crate::columns::{SqliteError, SqliteResult};
@@ -86,8 +87,7 @@ impl SqliteReader<'_> {
                 found => found,
             },
         };
-        let first = search.since.map_or(Ok(i64::MIN), |since| self.place_at(since))?;
-        let end = search.until.map_or(Ok(i64::MAX), |until| self.place_at(until))?;
+        let (first, end) = self.places_in(search)?;
         let places = Places { first, end, task };
         let places = after.map_or(places, |after| places.behind(search.order, after));
         let edge = self.edge(places, search)?;
@@ -120,12 +120,34 @@ impl SqliteReader<'_> {
         Ok(row.query_row((namespace.as_str(), task.as_str()), |row| row.get(0)).optional()?)
     }
 
-    /// The first place whose event happened then or later. The time of a file never goes back, so events are in the order of their
-    /// times, and it takes as many looks as the number of events has bits.
-    fn place_at(&self, time: Time) -> SqliteResult<i64> {
+    /// The first place that can have an event of the time that is searched, and the one behind the last. Where imported events are in
+    /// no order, all of them are between these.
+    fn places_in(&self, search: &EventSearch) -> SqliteResult<(i64, i64)> {
+        if search.since.is_none() && search.until.is_none() {
+            return Ok((i64::MIN, i64::MAX));
+        }
+        let order = self.find_order()?;
+        let slack = if order.is_in_order() { Span::ZERO } else { SLIGHTLY };
+        let ordered_from = order.unordered_to.map(|place| place + 1);
+        let first = match search.since {
+            None => i64::MIN,
+            Some(since) => {
+                let first = self.place_at(since - slack, ordered_from)?;
+                // Nothing there is earlier, so what has no order may have some of it.
+                if ordered_from.is_some_and(|from| first <= from) { i64::MIN } else { first }
+            }
+        };
+        let end = search.until.map_or(Ok(i64::MAX), |until| self.place_at(until + slack, ordered_from))?;
+        Ok((first, end))
+    }
+
+    /// The first place, from that one on, whose event happened then or later. The time of a file never goes back, so what happened
+    /// there is in the order of its times, and it takes as many looks as the number of events has bits.
+    fn place_at(&self, time: Time, from: Option<i64>) -> SqliteResult<i64> {
         let bounds = "select (select coalesce(min(\"order\"), 0) from events), (select coalesce(max(\"order\"), 0) + 1 from events)";
         let (mut low, mut high): (i64, i64) =
             self.connection().prepare_cached(bounds)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        low = from.map_or(low, |from| low.max(from));
         let next = "select \"order\", at from events where \"order\" >= ? order by \"order\" limit 1";
         let mut next = self.connection().prepare_cached(next)?;
         while low < high {

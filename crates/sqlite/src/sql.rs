@@ -66,6 +66,14 @@ pub(crate) static REQUEST: Sql = Sql::new(|| {
     format!("select {request} from requests where namespace = ? and id = ?")
 });
 
+/// All that are remembered, by their names, behind one of these.
+pub(crate) static REQUESTS_BEHIND: Sql = Sql::new(|| {
+    let request = RequestRow::select_list();
+    format!(
+        "select namespace, id, {request} from requests where (namespace, id) > (?, ?) order by namespace, id limit ?"
+    )
+});
+
 pub(crate) static TOKENS: Sql = Sql::new(|| format!("{} order by no", select_tokens()));
 /// The newest of that name. Older ones of it are revoked.
 pub(crate) static TOKEN_BY_NAME: Sql =

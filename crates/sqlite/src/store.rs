@@ -13,7 +13,7 @@ use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
 use tenure_core::time::Time;
-use tenure_store::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
+use tenure_store::access::{ListedToken, NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use tenure_store::answering::{AnswerOptions, Answered};
 use tenure_store::committer::{Committer, Limits};
 use tenure_store::health::{IntegrityCheck, StoreHealth};
@@ -22,10 +22,11 @@ use tenure_store::overview::{Holding, Overview};
 use tenure_store::pool::Pool;
 use tenure_store::stored::StoredChain;
 use tenure_store::tokens::TokenChange;
+use tenure_store::transfer::{CarriedRequest, ReplayBatch, ReplayVerdict, StoreContents};
 use tenure_store::watch::{Absence, Presence, Watchers};
 use tenure_store::{
     BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, IfMissing, Lapsed, Page, PageSize,
-    Recorded, SchemaState, Store, StoreAccess, find_due, opened_to_read_only,
+    Recorded, SchemaState, Store, StoreAccess, TransferStore, find_due, opened_to_read_only,
 };
 use tenure_store::{Error, Failure};
 use tokio::sync::watch;
@@ -34,7 +35,7 @@ use crate::engine::{Signals, SqliteEngine};
 use crate::open::{SqliteFile, Synchronous, plain_path};
 use crate::read::SqliteReader;
 use crate::same_file::SameFile;
-use crate::{health, tokens, watch as watchers};
+use crate::{health, tokens, transfer, watch as watchers};
 
 /// How often a follower looks whether another process wrote.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -270,6 +271,12 @@ impl Readers {
         watchers::renew(database, clock.as_ref(), last.get(), presence)
     }
 
+    fn replay(&self, batch: &ReplayBatch) -> Result<Vec<ReplayVerdict>, Error> {
+        let Readers { database, file, clock, last, .. } = self;
+        file.check()?;
+        transfer::take(database, clock.as_ref(), last.get(), batch)
+    }
+
     fn change_tokens(&self, change: TokenChange) -> Result<Token, Error> {
         let Readers { database, file, clock, last, .. } = self;
         file.check()?;
@@ -469,8 +476,39 @@ impl Store for SqliteStore {
         Box::pin(blocking(move || health::health(&readers.database, check)))
     }
 
+    fn transfer(&self) -> Option<&dyn TransferStore> {
+        Some(self)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+impl TransferStore for SqliteStore {
+    fn contents(&self) -> BoxFuture<'_, Result<StoreContents, Error>> {
+        Box::pin(self.read(|reader| reader.contents()))
+    }
+
+    fn end_of_history(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
+        self.newest()
+    }
+
+    fn requests(
+        &self,
+        after: Option<(Namespace, RequestId)>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<CarriedRequest>, Error>> {
+        Box::pin(self.read(move |reader| reader.requests(after.as_ref(), limit)))
+    }
+
+    fn replay(&self, batch: ReplayBatch) -> BoxFuture<'_, Result<Vec<ReplayVerdict>, Error>> {
+        let readers = Arc::clone(&self.readers);
+        Box::pin(blocking_write(move || readers.replay(&batch)))
+    }
+
+    fn carry_token(&self, token: ListedToken) -> BoxFuture<'_, Result<Token, Error>> {
+        self.change_tokens(TokenChange::Carry(token))
     }
 }
 

@@ -58,6 +58,7 @@ pub mod stored;
 mod stored_json;
 #[doc(hidden)]
 pub mod tokens;
+pub mod transfer;
 #[doc(hidden)]
 pub mod waiting;
 pub mod watch;
@@ -66,7 +67,7 @@ pub use answer::Answer;
 pub use error::{Error, Failure};
 pub use history::{EventFilter, EventSearch, FoundHistory, Recorded};
 pub use list::{Cursor, Filter, Lapsed, Order, Page, PageSize};
-pub use store::{BoxFuture, IfMissing, SchemaState, Store, StoreAccess};
+pub use store::{BoxFuture, IfMissing, SchemaState, Store, StoreAccess, TransferStore};
 #[doc(hidden)]
 pub use store::{InternalStore, find_due, older_schema, opened_to_read_only};
 pub use tenure_api::answer::Renewal;

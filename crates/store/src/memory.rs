@@ -3,6 +3,7 @@
 //!
 //! It scans where other stores use an index, because being obviously right matters more here than speed.
 
+mod moving;
 mod search;
 
 use std::any::Any;
@@ -42,7 +43,7 @@ use crate::tokens::{Known, TokenChange};
 use crate::watch::{Absence, Presence, Watchers};
 use crate::{
     BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, Lapsed, Order, Page, PageSize,
-    Recorded, Store,
+    Recorded, Store, TransferStore,
 };
 
 /// A store in memory. Its data is lost when it is dropped.
@@ -128,6 +129,7 @@ struct Memory {
     events: Vec<(i64, Sealed)>,
     requests: HashMap<(Namespace, RequestId), Request>,
     last: Option<Time>,
+    floor: Epoch,
     /// The watch mark, and the recovery processes.
     watch: BTreeMap<String, String>,
     tokens: Tokens,
@@ -212,7 +214,7 @@ impl Rows for Memory {
     }
 
     fn floor(&mut self) -> Result<Epoch, Infallible> {
-        Ok(Epoch::ZERO)
+        Ok(self.floor)
     }
 
     fn broken(&mut self, what: String) -> Infallible {
@@ -576,6 +578,10 @@ impl Store for MemoryStore {
 
     fn metrics(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
         Box::pin(async move { Ok(self.counters.metrics(0)) })
+    }
+
+    fn transfer(&self) -> Option<&dyn TransferStore> {
+        Some(self)
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -8,7 +8,7 @@ use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 
-use crate::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
+use crate::access::{ListedToken, NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use crate::answer::Answer;
 use crate::answering::{AnswerOptions, Answered};
 use crate::error::Error;
@@ -18,6 +18,7 @@ use crate::list::{Cursor, Filter, Lapsed, Page, PageSize};
 use crate::metrics::StoreMetrics;
 use crate::overview::{Holding, Overview};
 use crate::stored::StoredChain;
+use crate::transfer::{CarriedRequest, ReplayBatch, ReplayVerdict, StoreContents};
 use crate::waiting::{Found, LOOK_APART};
 use crate::watch::{Absence, Presence, Watchers};
 
@@ -209,8 +210,37 @@ pub trait Store: InternalStore + Send + Sync {
         Box::pin(async { Ok(StoreHealth::default()) })
     }
 
+    /// The store as one that can be moved; none if it is reached through servers: an export or an import runs beside the database.
+    fn transfer(&self) -> Option<&dyn TransferStore> {
+        None
+    }
+
     /// The store as what it is, for what only one kind of store can do. A store around another gives that one.
     fn as_any(&self) -> &dyn Any;
+}
+
+/// What the move of a store needs besides its other reads. Who may do that has the database itself in hand.
+pub trait TransferStore: InternalStore + Send + Sync {
+    /// What the store has that is neither a task nor an event.
+    fn contents(&self) -> BoxFuture<'_, Result<StoreContents, Error>>;
+
+    /// The newest cursor, as soon as all that was committed before this call is visible up to there.
+    fn end_of_history(&self) -> BoxFuture<'_, Result<Cursor, Error>>;
+
+    /// The remembered request ids by namespace and id, starting after `after`; empty at the end. Those that are no longer
+    /// remembered may be among them.
+    fn requests(
+        &self,
+        after: Option<(Namespace, RequestId)>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<CarriedRequest>, Error>>;
+
+    /// Takes items of an export in one transaction, in their order, and says what became of each. An error means that none was
+    /// taken, or, if it is [`Error::Unknown`], that nobody can say; then they may be given again.
+    fn replay(&self, batch: ReplayBatch) -> BoxFuture<'_, Result<Vec<ReplayVerdict>, Error>>;
+
+    /// Takes a token of another store as it is there. Refused with `exists` if its name is in use here.
+    fn carry_token(&self, token: ListedToken) -> BoxFuture<'_, Result<Token, Error>>;
 }
 
 /// Looks into a queue for a task that can be claimed.

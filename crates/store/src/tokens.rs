@@ -15,7 +15,12 @@ pub const VERSION_KEY: &str = "tokens";
 #[derive(Clone, Debug)]
 pub enum TokenChange {
     Add(TokenHash, NewToken),
-    Revoke { which: TokenToRevoke, by: Actor },
+    Revoke {
+        which: TokenToRevoke,
+        by: Actor,
+    },
+    /// A token of another store, as it is there.
+    Carry(ListedToken),
 }
 
 /// The stored tokens that a change concerns.
@@ -61,6 +66,7 @@ impl TokenChange {
         match self {
             TokenChange::Add(_, new) => &new.name,
             TokenChange::Revoke { which, .. } => &which.name,
+            TokenChange::Carry(listed) => &listed.token.name,
         }
     }
 
@@ -69,6 +75,7 @@ impl TokenChange {
         match self {
             TokenChange::Add(hash, _) => Some(*hash),
             TokenChange::Revoke { which, .. } => which.hash,
+            TokenChange::Carry(listed) => Some(listed.hash),
         }
     }
 
@@ -76,6 +83,7 @@ impl TokenChange {
         match self {
             TokenChange::Add(hash, new) => add(hash, new, known, now),
             TokenChange::Revoke { which, by } => revoke(&which, by, known, now),
+            TokenChange::Carry(listed) => carry(listed, known, now),
         }
     }
 }
@@ -89,17 +97,7 @@ fn add(hash: TokenHash, new: NewToken, known: Known, now: Time) -> Result<Decide
         Some(_) => return exists("a token with this secret already exists; use a new secret".to_owned()),
         None => {}
     }
-    let revoke = match known.namesake {
-        Some(namesake) if namesake.is_live(now) => {
-            let name = &namesake.name;
-            return exists(format!(
-                "a token named {name} already exists; revoke it first, or use another name"
-            ));
-        }
-        // An expired token frees its name at that time.
-        Some(namesake) if namesake.revoked_at.is_none() => namesake.expires_at.map(|at| (at, None)),
-        Some(_) | None => None,
-    };
+    let revoke = freed_name(known.namesake, now)?;
     let token = Token {
         name: new.name,
         role: new.role,
@@ -112,6 +110,37 @@ fn add(hash: TokenHash, new: NewToken, known: Known, now: Time) -> Result<Decide
     };
     let add = Some(ListedToken { hash, token: token.clone() });
     Ok(Decided { token, revoke, add })
+}
+
+/// When the namesake is revoked so that a token may have its name; refused while it is live.
+fn freed_name(namesake: Option<Token>, now: Time) -> Result<Option<(Time, Option<Actor>)>, Refusal> {
+    match namesake {
+        Some(namesake) if namesake.is_live(now) => {
+            let name = &namesake.name;
+            let words = format!("a token named {name} already exists; revoke it first, or use another name");
+            Err(Refusal::new(Code::Exists, words))
+        }
+        // An expired token frees its name at that time.
+        Some(namesake) if namesake.revoked_at.is_none() => Ok(namesake.expires_at.map(|at| (at, None))),
+        Some(_) | None => Ok(None),
+    }
+}
+
+fn carry(listed: ListedToken, known: Known, now: Time) -> Result<Decided, Refusal> {
+    listed.token.namespaces.within_limits()?;
+    match known.same_hash {
+        Some(token) if token == listed.token => return Ok(Decided::already(token)),
+        Some(token) => {
+            let words = format!(
+                "a token with this secret is here, named {}, with other rights or another end",
+                token.name
+            );
+            return Err(Refusal::new(Code::Exists, words));
+        }
+        None => {}
+    }
+    let revoke = freed_name(known.namesake, now)?;
+    Ok(Decided { token: listed.token.clone(), revoke, add: Some(listed) })
 }
 
 fn is_made_of(token: &Token, new: &NewToken) -> bool {

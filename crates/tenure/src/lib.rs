@@ -27,6 +27,7 @@
 //! - [`worker`]: claims the tasks of a queue and runs a function for each. [`handler`] and [`recovery`]: undo what stale tasks owe.
 //! - [`store`]: filters, orders and pages of lists, and the options of each store. [`why`]: a sentence on a task's state.
 //! - [`doctor`]: what is wrong with a store, and the command that mends it.
+//! - [`transfer`]: moves a whole store into another one.
 //! - [`core`]: the rules and their types: ids, policies, states, refusals. [`api`]: the public JSON.
 //! - The folder `examples` of this crate has four whole programs: `first_lease`, `takeover`, `worker`, `undo`.
 //!
@@ -59,6 +60,7 @@ pub mod shell;
 pub mod stop;
 pub mod store;
 pub mod trace;
+pub mod transfer;
 pub mod why;
 pub mod worker;
 

@@ -5,6 +5,7 @@ pub mod competing;
 pub mod counting;
 pub mod faulty;
 pub mod keeping;
+pub mod moving;
 pub mod proxy;
 pub mod relay;
 pub mod served;

@@ -95,6 +95,8 @@ fn help_shows_what_there_is() {
       events       Show the history, oldest first
       audit        Verify the history, and write anchors to verify it against
       doctor       Examine the store: what is wrong, and the command that mends it
+      export       Write the whole store to standard output, to import it into another one
+      import       Import what `tenure export` wrote
       namespace    List the namespaces of a store
       token        Create, list and revoke the tokens that servers require
       bench        Measure the disk, the database and the network of a store

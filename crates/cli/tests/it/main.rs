@@ -24,6 +24,7 @@ mod help;
 mod hints;
 mod histories;
 mod hostile;
+mod moves;
 mod origin;
 mod processes;
 mod recovers;

@@ -119,6 +119,10 @@ const DOCUMENTS: &[(&str, &[(&str, Block)])] = &[
                 ),
             ),
             (
+                "tenure export --store sqlite:old.db > tasks.jsonl",
+                given("tenure --store sqlite:old.db task create --id build-42", &["imported 1 event", "verified"]),
+            ),
+            (
                 "tenure audit verify --task build-42",
                 given("tenure task create --id build-42; tenure audit anchor > anchor-of-monday", &["verified"]),
             ),

@@ -1,7 +1,7 @@
 //! A child process for tests that need several processes, or one to kill. It prints each answer that it gets, line by
 //! line.
 
-use std::io::Write;
+use std::io::{BufReader, Write};
 use std::time::Duration;
 
 use serde_json::json;
@@ -9,6 +9,7 @@ use tenure::clock::Moment;
 use tenure::core::refusal::Code;
 use tenure::core::time::Span;
 use tenure::process::{Containment, Input, Launch, Limit, TerminalAccess};
+use tenure::transfer::{Exporter, Importer, TokenHashes};
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
 
@@ -24,6 +25,8 @@ fn main() {
         "terminal" => block_on(terminal(TerminalAccess::HandOver, &words[1..])),
         "terminal-on-demand" => block_on(terminal(TerminalAccess::OnDemand, &words[1..])),
         "tick" => tick(word(1)),
+        "export" => block_on(export(word(1))),
+        "import" => block_on(import(word(1), word(2))),
         "open" => drop(block_on(open(word(1)))),
         other => panic!("{other}?"),
     }
@@ -53,6 +56,27 @@ async fn race(url: &str, owner: &str) {
             }
             Err(error) => tell(&format!("{round} error {error}")),
         }
+    }
+}
+
+/// Prints the lines of an export.
+async fn export(url: &str) {
+    let ledger = open(url).await;
+    let mut exporter = Exporter::begin(ledger.store().as_ref(), TokenHashes::Left).await.expect("begun");
+    let mut out = std::io::stdout().lock();
+    while let Some(lines) = exporter.next().await.expect("exported") {
+        out.write_all(&lines).and_then(|()| out.flush()).expect("written");
+    }
+}
+
+/// Imports a file in small transactions, and tells of each.
+async fn import(url: &str, path: &str) {
+    let ledger = open(url).await;
+    let file = BufReader::new(std::fs::File::open(path).expect("the file"));
+    let mut importer = Importer::begin(ledger.store().as_ref(), file).expect("begun").in_batches_of(10);
+    while let Some(refused) = importer.next().await.expect("imported") {
+        assert_eq!(refused, [], "nothing is refused");
+        tell(&format!("{}", importer.report().written.lines));
     }
 }
 

@@ -1,7 +1,8 @@
-//! `kill -9` under load: everything that was answered is stored, and everything that is stored is complete.
+//! `kill -9` under load: everything that was answered is stored, and everything that is stored is complete. And of exports and imports:
+//! the store is whole, and the command can be repeated.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +11,8 @@ use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use tenure::Ledger;
 use tenure::core::task::State;
+use tenure::store::memory::MemoryStore;
+use tenure_testkit::moving::{content, exported, imported};
 use tenure_testkit::server::{Server, required};
 use tenure_testkit::waiting::found;
 use tenure_testkit::{block_on, seed};
@@ -134,4 +137,105 @@ fn what_was_answered_survives_kill_9_on_postgresql_too() {
         }
         server.url(&schema)
     });
+}
+
+/// Fills a store for an export.
+async fn fill(ledger: &Ledger, tasks: usize) {
+    for number in 0..tasks {
+        let id = format!("t{number:03}");
+        ledger
+            .create(&id)
+            .undo("rm", "/tmp/x")
+            .request_id(&format!("create-{number}"))
+            .await
+            .expect("created");
+        let task = ledger.acquire(&id, "w1").await.expect("acquired");
+        let by = task.lease().expect("a lease").holder();
+        match number % 3 {
+            0 => drop(
+                ledger.heartbeat(&id, &by).checkpoint(serde_json::json!([number])).await.expect("renewed"),
+            ),
+            1 => drop(ledger.complete(&id, &by).await.expect("completed")),
+            _ => drop(ledger.roll_back(&id, &by, "no").await.expect("rolled back")),
+        }
+    }
+}
+
+/// Starts a process that prints lines, kills it at some moment, and gives what it has printed.
+fn print_until_killed(words: &[&str], kill: Kill) -> Vec<u8> {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tenure-child"))
+        .args(words)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a process");
+    let mut out = BufReader::new(child.stdout.take().expect("its output"));
+    let mut printed = Vec::new();
+    match kill {
+        // played: a kill at a random moment; nothing is waited for.
+        Kill::After(length) => std::thread::sleep(length),
+        Kill::Answers(lines) => {
+            for _ in 0..lines {
+                if out.read_until(b'\n', &mut printed).expect("its output") == 0 {
+                    break;
+                }
+            }
+        }
+    }
+    child.kill().expect("kill -9");
+    child.wait().expect("its end");
+    out.read_to_end(&mut printed).expect("the rest");
+    printed
+}
+
+/// Exports and imports, each killed at random moments. Every time the new store is whole; in the end it is the old one.
+fn export_and_import_in_spite_of_kills(from: &str, to: &str, seed_byte: u8) {
+    let mut bytes = [seed_byte; 32];
+    bytes[..8].copy_from_slice(&seed().to_be_bytes());
+    let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let old = block_on(Ledger::open(from)).expect("opens");
+    block_on(fill(&old, 150));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.jsonl");
+    let file = block_on(exported(old.store().as_ref()));
+    std::fs::write(&path, &file).expect("written");
+    let new = block_on(Ledger::open(to)).expect("opens");
+    let mut steps = Vec::new();
+    for kill in 0..count(20) {
+        let by = match Kill::of(&mut random) {
+            // About as many transactions as an import has.
+            Kill::Answers(lines) => Kill::Answers(lines % 60),
+            after => after,
+        };
+        let words = ["import", to, path.to_str().expect("a path")];
+        let told = print_until_killed(&words, by);
+        steps.push(told.iter().filter(|byte| **byte == b'\n').count());
+        let report = block_on(new.verify(None)).expect("it can be read");
+        assert!(report.holds(), "kill {kill}, {by:?}, seed {:x}: {:?}", seed(), report.findings);
+        let cut = print_until_killed(&["export", from], by);
+        let (_, refused) = block_on(imported(&MemoryStore::default(), &cut));
+        let is_whole = cut.last() == Some(&b'\n') && cut.len() >= file.len();
+        assert_eq!(refused.is_empty(), is_whole, "kill {kill}: a cut file says so: {refused:?}");
+        let report = block_on(old.verify(None)).expect("it can be read");
+        assert!(report.holds(), "kill {kill}: the old store is as it was: {:?}", report.findings);
+    }
+    let (_, refused) = block_on(imported(new.store().as_ref(), &file));
+    assert_eq!(refused, []);
+    assert!(block_on(new.verify(None)).expect("verified").holds());
+    let of = |ledger: &Ledger| content(&block_on(exported(ledger.store().as_ref())));
+    assert_eq!(of(&new), of(&old), "it is the same store");
+    println!("{} kills, after {steps:?} transactions", steps.len());
+}
+
+#[test]
+fn an_import_that_is_killed_leaves_a_whole_file_and_can_be_repeated() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
+    export_and_import_in_spite_of_kills(&url("old.db"), &url("new.db"), 8);
+}
+
+#[test]
+fn an_import_that_is_killed_leaves_a_whole_database_and_can_be_repeated() {
+    let Some(server) = required(Server::shared()) else { return };
+    let (old, new) = (server.fresh_schema(), server.fresh_schema());
+    export_and_import_in_spite_of_kills(&server.url(&old), &server.url(&new), 9);
 }

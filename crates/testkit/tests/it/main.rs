@@ -19,6 +19,7 @@ mod known_tasks;
 mod ledger;
 mod lifecycle;
 mod model;
+mod moves;
 mod network;
 mod origin;
 mod outages;

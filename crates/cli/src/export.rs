@@ -1,0 +1,61 @@
+//! `tenure export`: the whole store as JSON Lines on standard output.
+
+use clap::Args;
+use tenure::instant::rough;
+use tenure::transfer::{ExportProgress, Exporter, TokenHashes};
+use tenure_view::words::count;
+
+use crate::context::Context;
+use crate::error::CliError;
+use crate::progress_bar::{Part, ProgressBar};
+
+/// Write the whole store to standard output, to import it into another one
+///
+/// Use it to move a store to another machine or to the other kind of database, and to keep a copy that any program can read. It
+/// writes JSON Lines: the events of all namespaces, live leases, and the remembered request ids, as they are when it begins. Others
+/// go on working meanwhile. Each event is checked; it stops at one that was changed. The last line has a digest of all before it.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure export > tasks.jsonl\n  \
+    tenure export --store sqlite:tasks.db | tenure import --store postgres://db/app -")]
+pub(crate) struct Export {
+    /// Export the tokens, too, as hashes of their secrets: they are valid in the new store
+    #[arg(long)]
+    with_tokens: bool,
+}
+
+impl Export {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
+        if context.is_store_served()? {
+            return Err(CliError::Usage(
+                "an export runs beside the database, not over HTTP: pass --store with the file or the database".into(),
+            ));
+        }
+        let ledger = context.existing_ledger().await?;
+        let tokens = if self.with_tokens { TokenHashes::Carried } else { TokenHashes::Left };
+        let mut exporter = Exporter::begin(ledger.store().as_ref(), tokens).await?;
+        let mut bar = ProgressBar::new("exporting");
+        let exported = loop {
+            match exporter.next().await {
+                Ok(Some(lines)) => context.out.bytes(&lines)?,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+            let ExportProgress { counts, events_expected } = exporter.progress();
+            let part = Part { done: counts.events, of: Some(events_expected) };
+            bar.show(context.out, counts.events, part);
+        };
+        context.out.passing_line("");
+        exported?;
+        context.out.flush()?;
+        let counts = exporter.progress().counts;
+        context.out.note(&format!(
+            "exported {}, {}, {} and {} in {}",
+            count(counts.events, "event"),
+            count(counts.leases, "lease"),
+            count(counts.requests, "request id"),
+            count(counts.tokens, "token"),
+            rough(bar.took())
+        ));
+        Ok(())
+    }
+}

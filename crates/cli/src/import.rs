@@ -1,0 +1,203 @@
+//! `tenure import FILE`: takes what `tenure export` wrote.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Write};
+
+use clap::Args;
+use serde::Serialize;
+use tenure::instant::rough;
+use tenure::transfer::{ImportError, ImportReport, Importer, RefusedLine};
+use tenure_view::words::count;
+
+use crate::context::Context;
+use crate::error::CliError;
+use crate::global::OutputFormat;
+use crate::output::Output;
+use crate::progress_bar::{Part, ProgressBar};
+
+/// How much of the file is read at once.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// The exit status if a line was refused.
+const REFUSED: u8 = 3;
+
+/// Import what `tenure export` wrote
+///
+/// Use it to move a store. Each line is checked before it is written, and the chains of the new store are those of the old one. A line
+/// that is refused is named with its number and the reason, and the exit status is 3; all others are imported. Repeat the command after
+/// an interruption: it skips what is there. The store may have other tasks; ids that are taken are refused.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure import --store postgres://db/app tasks.jsonl")]
+pub(crate) struct Import {
+    /// The file to import; - for standard input
+    #[arg(value_name = "FILE")]
+    file: String,
+    /// Write refused lines to this file as JSON Lines, instead of to standard error
+    #[arg(long, value_name = "FILE")]
+    refused: Option<String>,
+}
+
+/// The lines to import, and how many bytes they have if that is known.
+struct Source<'a> {
+    from: Box<dyn Read + 'a>,
+    bytes: Option<u64>,
+}
+
+impl Import {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
+        if context.is_store_served()? {
+            return Err(CliError::Usage(
+                "an import runs beside the database, not over HTTP: pass --store with the file or the database".into(),
+            ));
+        }
+        let opened = open(&self.file)?;
+        let mut refusals = Refusals::open(self.refused.as_deref())?;
+        let ledger = context.ledger().await?;
+        let Context { out, around, .. } = context;
+        let source = opened.unwrap_or_else(|| Source { from: Box::new(&mut *around.input), bytes: None });
+        let from = BufReader::with_capacity(BUFFER_BYTES, source.from);
+        let mut importer = Importer::begin(ledger.store().as_ref(), from)?;
+        let mut bar = ProgressBar::new("importing");
+        let imported = loop {
+            match importer.next().await {
+                Ok(Some(refused)) => refusals.tell(out, &refused)?,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+            let report = importer.report();
+            let events = report.written.events + report.skipped;
+            let part = match source.bytes {
+                Some(bytes) => Part { done: importer.bytes_read(), of: Some(bytes) },
+                None => Part { done: events, of: importer.events_expected() },
+            };
+            bar.show(out, events, part);
+        };
+        out.passing_line("");
+        refusals.close()?;
+        let report = importer.report();
+        if let Err(error) = imported {
+            return Err(ended_early(out, error, &report));
+        }
+        summary(out, &report, &rough(bar.took()))?;
+        if report.refused > 0 { Err(CliError::Status(REFUSED)) } else { Ok(()) }
+    }
+}
+
+/// The file; none for standard input.
+fn open(path: &str) -> Result<Option<Source<'static>>, CliError> {
+    if path == "-" {
+        return Ok(None);
+    }
+    let failed = |error| CliError::Usage(format!("{path}: {error}"));
+    let file = File::open(path).map_err(failed)?;
+    let found = file.metadata().map_err(failed)?;
+    if found.is_dir() {
+        return Err(CliError::Usage(format!(
+            "{path} is a directory; give a file that `tenure export` wrote"
+        )));
+    }
+    let bytes = Some(found.len()).filter(|_| found.is_file());
+    Ok(Some(Source { from: Box::new(file), bytes }))
+}
+
+fn ended_early(out: &mut Output<'_>, error: ImportError, report: &ImportReport) -> CliError {
+    let lines = count(report.written.lines, "line");
+    out.note(&format!("the import ended after {lines}; repeat the command, and it goes on there"));
+    match error {
+        ImportError::Store(error) => CliError::Ledger(error),
+        other => CliError::Failed(other.to_string()),
+    }
+}
+
+/// Where refused lines are named.
+struct Refusals {
+    file: Option<(String, BufWriter<File>)>,
+}
+
+#[derive(Serialize)]
+struct RefusedJson<'a> {
+    line: u64,
+    reason: &'a str,
+}
+
+impl Refusals {
+    fn open(path: Option<&str>) -> Result<Refusals, CliError> {
+        let open = |path: &str| {
+            let file =
+                File::create(path).map_err(|error| CliError::Usage(format!("--refused: {path}: {error}")))?;
+            Ok::<_, CliError>((path.to_owned(), BufWriter::new(file)))
+        };
+        Ok(Refusals { file: path.map(open).transpose()? })
+    }
+
+    fn tell(&mut self, out: &mut Output<'_>, refused: &[RefusedLine]) -> Result<(), CliError> {
+        if let Some((path, file)) = &mut self.file {
+            let mut lines = refused.iter().map(|RefusedLine { line, reason }| {
+                let json = tenure::api::to_json(&RefusedJson { line: *line, reason });
+                writeln!(file, "{json}")
+            });
+            return lines.try_for_each(|written| written.map_err(|error| not_written(path, &error)));
+        }
+        if !refused.is_empty() {
+            out.passing_line("");
+        }
+        for RefusedLine { line, reason } in refused {
+            out.error(&format!("line {line}: {reason}"), None);
+        }
+        Ok(())
+    }
+
+    fn close(self) -> Result<(), CliError> {
+        let Some((path, mut file)) = self.file else { return Ok(()) };
+        file.flush().map_err(|error| not_written(&path, &error))
+    }
+}
+
+fn not_written(path: &str, error: &std::io::Error) -> CliError {
+    CliError::Failed(format!("--refused: {path}: {error}; repeat the command with another file"))
+}
+
+/// What was imported, for programs.
+#[derive(Serialize)]
+struct ImportAnswer {
+    import: ImportJson,
+}
+
+#[derive(Serialize)]
+struct ImportJson {
+    lines: u64,
+    events: u64,
+    leases: u64,
+    requests: u64,
+    tokens: u64,
+    skipped: u64,
+    refused: u64,
+}
+
+fn summary(out: &mut Output<'_>, report: &ImportReport, took: &str) -> Result<(), CliError> {
+    let ImportReport { written, skipped, refused } = *report;
+    if out.form() == OutputFormat::Json {
+        return out.json(&ImportAnswer {
+            import: ImportJson {
+                lines: written.lines,
+                events: written.events,
+                leases: written.leases,
+                requests: written.requests,
+                tokens: written.tokens,
+                skipped,
+                refused,
+            },
+        });
+    }
+    if out.is_quiet() {
+        return Ok(());
+    }
+    out.line(&format!(
+        "imported {}, {}, {} and {} in {took}; {} skipped, {} refused",
+        count(written.events, "event"),
+        count(written.leases, "lease"),
+        count(written.requests, "request id"),
+        count(written.tokens, "token"),
+        count(skipped, "line"),
+        count(refused, "line"),
+    ))
+}

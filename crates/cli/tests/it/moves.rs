@@ -1,0 +1,162 @@
+//! Tests `tenure export` and `tenure import`: files, pipes, exit statuses, and what a person is told.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+use tenure_cli::io::Screen;
+
+use crate::frozen::Frozen;
+use crate::place::{Place, ended};
+
+/// A store with some tasks.
+fn with_tasks() -> Frozen {
+    let world = Frozen::world();
+    world.given(
+        "task create --id a --undo rm=/tmp/x --request-id r1
+         task acquire a --owner w1 --ttl 60s
+         task heartbeat a --owner w1 --epoch 1 --ttl 90s --progress 7
+         task create --id b
+         task acquire b --owner w1 --ttl 60s
+         task complete b --owner w1 --epoch 1 --result 12
+         task create --id c --namespace elsewhere",
+    );
+    world
+}
+
+/// The export as a file.
+fn exported(world: &Frozen) -> String {
+    let ran = world.run("export -q");
+    assert_eq!((ran.status, ran.errors.as_str()), (0, ""));
+    world.write("tasks.jsonl", &ran.out)
+}
+
+/// The options that name a new store.
+fn elsewhere(world: &Frozen) -> String {
+    format!("--store sqlite:{}", world.path("new.db"))
+}
+
+#[test]
+fn a_store_is_exported_and_imported_and_shows_the_same_tasks() {
+    let world = with_tasks();
+    let export = world.run("export");
+    assert_eq!(export.status, 0);
+    assert!(
+        export.errors.starts_with("note: exported 6 events, 1 lease, 1 request id and 0 tokens in "),
+        "{}",
+        export.errors
+    );
+    let lines: Vec<Value> =
+        export.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines[0]["tenure_export"], 1);
+    assert_eq!(lines[1]["event"]["type"], "created");
+    assert_eq!(lines.last().expect("the end")["end"]["counts"]["events"], 6);
+    let (file, new) = (world.write("tasks.jsonl", &export.out), elsewhere(&world));
+    let import = world.run(&format!("import {file} {new}"));
+    assert_eq!((import.status, import.errors.as_str()), (0, ""));
+    assert!(
+        import.out.starts_with("imported 6 events, 1 lease, 1 request id and 0 tokens in "),
+        "{}",
+        import.out
+    );
+    assert!(import.out.ends_with("; 0 lines skipped, 0 lines refused\n"), "{}", import.out);
+    for show in ["task show a -o json", "task show b -o json", "task show c --namespace elsewhere -o json"] {
+        assert_eq!(world.run(&format!("{show} {new}")).out, world.run(show).out, "{show}");
+    }
+    let anchor = |store: &str| {
+        let anchor = world.run(&format!("audit anchor {store}")).out;
+        anchor.lines().filter(|line| !line.starts_with("cursor")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(anchor(&new), anchor(""));
+    let again = world.run(&format!("import {file} {new} -o json"));
+    let again = again.json();
+    assert_eq!((&again["import"]["events"], &again["import"]["skipped"]), (&0.into(), &8.into()), "{again}");
+}
+
+#[test]
+fn an_export_goes_through_a_pipe() {
+    let place = Place::new();
+    place.done("task create --id a");
+    let mut export =
+        place.command("export").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a process");
+    let new = format!("--store sqlite:{}", place.folder.path().join("new.db").display());
+    let mut import = place.command(&format!("import - {new}"));
+    let import = ended(import.stdin(export.stdout.take().expect("its output")).output().expect("ran"));
+    assert!(export.wait().expect("its end").success());
+    assert_eq!((import.status, import.errors.as_str()), (0, ""));
+    assert_eq!(place.done(&format!("task show a -o json {new}")), place.done("task show a -o json"));
+}
+
+#[test]
+fn a_refused_line_is_named_and_the_status_says_that_there_was_one() {
+    let world = with_tasks();
+    let file = std::fs::read_to_string(exported(&world)).expect("read");
+    let altered = file.replace("\"result\":12", "\"result\":13");
+    assert_ne!(altered, file);
+    let (file, new) = (world.write("altered.jsonl", &altered), elsewhere(&world));
+    let import = world.run(&format!("import {file} {new}"));
+    assert_eq!(import.status, 3);
+    let errors: Vec<&str> = import.errors.lines().collect();
+    assert_eq!(
+        errors[0],
+        "error: line 6: its hash is not that of what it says behind the event before: one of them was changed"
+    );
+    assert!(
+        errors[1].starts_with("error: line 10: what stands before it is not what was exported"),
+        "{errors:?}"
+    );
+    assert!(import.out.ends_with("; 0 lines skipped, 2 lines refused\n"), "{}", import.out);
+    assert_eq!(world.run(&format!("task show b -o json {new}")).json()["task"]["state"], "running");
+    let refused = world.path("refused.jsonl");
+    let import = world.run(&format!("import {file} --refused {refused} {new} -o json"));
+    assert_eq!((import.status, import.errors.as_str()), (3, ""));
+    assert_eq!(import.json()["import"]["refused"], 2);
+    let told = std::fs::read_to_string(refused).expect("written");
+    let first: Value = serde_json::from_str(told.lines().next().expect("a line")).expect("JSON");
+    assert_eq!(first["line"], 6);
+}
+
+#[test]
+fn a_file_that_was_cut_off_or_is_something_else_is_refused() {
+    let world = with_tasks();
+    let file = std::fs::read_to_string(exported(&world)).expect("read");
+    let new = elsewhere(&world);
+    let cut = world.write("cut.jsonl", &file[..file.len() / 2]);
+    let import = world.run(&format!("import {cut} {new}"));
+    assert_eq!(import.status, 3);
+    assert!(import.errors.contains("the export has no end: it was cut off behind line"), "{}", import.errors);
+    let other = world.write("other.jsonl", "{\"task\":{}}\n");
+    let import = world.run(&format!("import {other} {new}"));
+    assert_eq!(import.status, 3);
+    assert!(
+        import.errors.starts_with("error: line 1: it is not the first line of an export"),
+        "{}",
+        import.errors
+    );
+    let later = world.write("later.jsonl", &file.replace("\"tenure_export\":1", "\"tenure_export\":2"));
+    let import = world.run(&format!("import {later} {new}"));
+    assert!(
+        import.errors.contains("the export has format 2, and this program reads format 1"),
+        "{}",
+        import.errors
+    );
+    for wrong in ["import /nowhere/tasks.jsonl", "import .", "export --store http://127.0.0.1:1", "import"] {
+        assert_eq!(world.run(wrong).status, 2, "{wrong}");
+    }
+    assert_eq!(world.run("export --store sqlite:/nowhere/tasks.db").status, 5);
+}
+
+#[test]
+fn progress_is_for_a_person_at_a_terminal() {
+    let world = with_tasks();
+    let (file, new) = (exported(&world), elsewhere(&world));
+    let import = world.run_on(Screen::Terminal, &format!("import {file} {new}"));
+    assert!(
+        import.errors.contains("importing [") && import.errors.contains(" a second"),
+        "{}",
+        import.errors
+    );
+    let export = world.run_on(Screen::Terminal, "export");
+    assert!(export.errors.contains("exporting ["), "{}", export.errors);
+    let quiet = world.run_on(Screen::Terminal, &format!("import -q {file} {new}"));
+    assert_eq!((quiet.status, quiet.out.as_str(), quiet.errors.as_str()), (0, "", ""));
+}

@@ -1,0 +1,167 @@
+//! Takes what another store exported, and gives what the file has besides tasks and their history. It writes on a connection of
+//! its own that takes the same writer lock as the committer.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use tenure_clock::Clock;
+use tenure_core::chain::Hash;
+use tenure_core::id::{Namespace, RequestId, Revision, TaskId};
+use tenure_core::time::Time;
+use tenure_store::Error;
+use tenure_store::columns::{Policies, read_request};
+use tenure_store::ends::NewEnds;
+use tenure_store::filling::page;
+use tenure_store::numbers::number;
+use tenure_store::transfer::{
+    CarriedRequest, HistoryOrder, ORDER_KEY, ReplayBatch, ReplayRows, ReplayVerdict, Replayed, StoreContents,
+    replay,
+};
+use tenure_store::waiting::NewlyDue;
+
+use crate::columns::{SqliteResult, SqliteRow};
+use crate::known::OpenTasks;
+use crate::open::SqliteFile;
+use crate::position::{Position, newest_event};
+use crate::read::SqliteReader;
+use crate::rows::SqliteRows;
+use crate::sql;
+use crate::statements::Statements;
+use crate::writer_lock::WriterLock;
+
+/// Longer than a queue of busy writers needs.
+const LOCK_WAITED_FOR: Duration = Duration::from_secs(30);
+
+impl ReplayRows for SqliteRows<'_> {
+    fn event_hash(
+        &mut self,
+        namespace: &Namespace,
+        id: &TaskId,
+        revision: Revision,
+    ) -> SqliteResult<Option<Hash>> {
+        let hash = "select hash from events where task = (select no from tasks where namespace = ? and id = ?) \
+                    and number = ?";
+        let params = params![namespace.as_str(), id.as_str(), number(revision.0)];
+        let hash = self.statements.get(hash)?.query_row(params, |row| row.get::<_, [u8; 32]>(0));
+        Ok(hash.optional()?.map(Hash))
+    }
+}
+
+/// Takes a batch in one transaction, by that clock.
+pub(crate) fn take(
+    database: &SqliteFile,
+    clock: &dyn Clock,
+    last: Time,
+    batch: &ReplayBatch,
+) -> Result<Vec<ReplayVerdict>, Error> {
+    let lock = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(error))?;
+    let mut connection = database.connect_writer()?;
+    if !lock.take_in_line_within(LOCK_WAITED_FOR).map_err(|error| database.lock_failed(error))? {
+        return Err(Error::Unavailable(
+            "other processes kept the writer lock for too long; try again later".into(),
+        ));
+    }
+    // The writer lock is released when the lock files are closed.
+    let fault = |error: rusqlite::Error| database.fault(error);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
+    let verdicts = write(&transaction, clock, last, batch).map_err(|fault| fault.of(database))?;
+    transaction.commit().map_err(|error| database.commit_fault(error))?;
+    Ok(verdicts)
+}
+
+/// All of the transaction but its commit.
+fn write(
+    connection: &Connection,
+    clock: &dyn Clock,
+    last: Time,
+    batch: &ReplayBatch,
+) -> SqliteResult<Vec<ReplayVerdict>> {
+    let mut position = Position::read(connection)?;
+    let reading = clock.read();
+    let now = position.mark.as_ref().map_or(reading.wall, |mark| mark.now(&reading));
+    let now = now.max(last).max(position.last);
+    if position.floor < batch.epoch_floor {
+        let raise = "insert or replace into meta (key, value) values ('epoch_floor', ?)";
+        connection.prepare_cached(raise)?.execute([batch.epoch_floor.0.to_string()])?;
+    }
+    let (mut open_tasks, mut policies) = (OpenTasks::default(), Policies::default());
+    let mut rows = SqliteRows {
+        connection,
+        statements: Statements::of(connection),
+        open_tasks: &mut open_tasks,
+        policies: &mut policies,
+        next_task: position.next_task,
+        next_event: position.next_event,
+        floor: position.floor.max(batch.epoch_floor),
+        ends: NewEnds::default(),
+        counted_at: Some(now),
+        // Claims that wait in this process find the tasks when they look next, as they find those of other processes.
+        newly_due: NewlyDue::default(),
+    };
+    let Replayed { verdicts, written, newest } = replay(&mut rows, &batch.items, now)?;
+    rows.write_ends(now)?;
+    drop(rows);
+    note_order(connection, &position, &written)?;
+    // The newest event may have happened long ago. So the mark tells how far the time was, and the time is never behind what was
+    // imported.
+    position.write_mark(connection, &reading, now.max(newest))?;
+    Ok(verdicts)
+}
+
+/// Notes whether the history is still in the order of its times.
+fn note_order(connection: &Connection, before: &Position, written: &[Time]) -> SqliteResult<()> {
+    let mut order = read_order(connection, before.last)?;
+    let is_in_order = order.is_in_order();
+    (before.next_event..).zip(written).for_each(|(place, at)| order.note(place, *at));
+    if is_in_order && order.is_in_order() {
+        return Ok(());
+    }
+    let note = "insert or replace into meta (key, value) values (?, ?)";
+    connection.prepare_cached(note)?.execute([ORDER_KEY, &order.to_text()])?;
+    Ok(())
+}
+
+fn read_order(connection: &Connection, newest: Time) -> SqliteResult<HistoryOrder> {
+    let noted = connection.prepare_cached("select value from meta where key = ?")?;
+    let noted: Option<String> = { noted }.query_row([ORDER_KEY], |row| row.get(0)).optional()?;
+    Ok(HistoryOrder::of(noted.as_deref(), newest))
+}
+
+impl SqliteReader<'_> {
+    pub(crate) fn contents(&mut self) -> Result<StoreContents, Error> {
+        let (position, connection) = (Position::read(self.connection()), self.connection());
+        let counted = position.and_then(|position| Ok((position.floor, newest_event(connection)?.0)));
+        let (epoch_floor, newest) = counted.map_err(|fault| self.error(fault))?;
+        Ok(StoreContents { epoch_floor, events: u64::try_from(newest).unwrap_or(0) })
+    }
+
+    /// How the history goes with its times.
+    pub(crate) fn find_order(&self) -> SqliteResult<HistoryOrder> {
+        read_order(self.connection(), newest_event(self.connection())?.1)
+    }
+
+    pub(crate) fn requests(
+        &mut self,
+        after: Option<&(Namespace, RequestId)>,
+        limit: usize,
+    ) -> Result<Vec<CarriedRequest>, Error> {
+        self.find_requests(after, limit).map_err(|fault| self.error(fault))
+    }
+
+    fn find_requests(
+        &self,
+        after: Option<&(Namespace, RequestId)>,
+        limit: usize,
+    ) -> SqliteResult<Vec<CarriedRequest>> {
+        let (namespace, id) = after.map_or(("", ""), |(namespace, id)| (namespace.as_str(), id.as_str()));
+        let mut requests = self.connection().prepare_cached(&sql::REQUESTS_BEHIND)?;
+        let mut rows = requests.query(params![namespace, id, page(limit)])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let request = read_request(&SqliteRow(row), 2)?;
+            let namespace = Namespace::new(row.get::<_, String>(0)?)?;
+            found.push(CarriedRequest { namespace, id: RequestId::new(row.get::<_, String>(1)?)?, request });
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,287 @@
+//! Takes what an export carries into a store, inside one transaction, the same way for every store.
+//!
+//! An event is taken only if it continues the history that the store has: by its number, its hash and its time, and if it fits the
+//! task. The rows of the task follow from it as they follow from a decision.
+
+use tenure_core::apply::apply;
+use tenure_core::case::Names;
+use tenure_core::chain::Hash;
+use tenure_core::compensation::COMPENSATIONS_MAX;
+use tenure_core::event::{Event, EventData, LeaseEnd};
+use tenure_core::id::{Namespace, Revision, SagaId, TaskId};
+use tenure_core::task::{Lease, Task};
+use tenure_core::time::Time;
+
+use super::carried::{CarriedLease, CarriedRequest, ReplayItem, ReplayVerdict, TIME_AHEAD_MAX};
+use crate::codec::{Sealed, seal};
+use crate::execute::REQUEST_MEMORY;
+use crate::rows::{Change, Rows, StoredTask};
+
+/// The rows of a store for a replay.
+pub trait ReplayRows: Rows {
+    /// The hash of a stored event.
+    fn event_hash(
+        &mut self,
+        namespace: &Namespace,
+        id: &TaskId,
+        number: Revision,
+    ) -> Result<Option<Hash>, Self::Fault>;
+}
+
+/// What a replay came to.
+#[derive(Debug)]
+pub struct Replayed {
+    /// What became of each item, in their order.
+    pub verdicts: Vec<ReplayVerdict>,
+    /// The times of the events that were written, in their order.
+    pub written: Vec<Time>,
+    /// The latest instant of all that was written; the store's time must not be behind it.
+    pub newest: Time,
+}
+
+/// A verdict; the reason of a refusal on the way there.
+type Taken = Result<ReplayVerdict, String>;
+
+/// Takes items in their order, at one time of the store.
+pub fn replay<R: ReplayRows>(rows: &mut R, items: &[ReplayItem], now: Time) -> Result<Replayed, R::Fault> {
+    let mut replayed =
+        Replayed { verdicts: Vec::with_capacity(items.len()), written: Vec::new(), newest: Time::MIN };
+    for item in items {
+        let taken = match item {
+            ReplayItem::Event(sealed) => take_event(rows, sealed, now)?,
+            ReplayItem::Lease(lease) => take_lease(rows, lease, now)?,
+            ReplayItem::Request(request) => take_request(rows, request, now)?,
+        };
+        let verdict = taken.unwrap_or_else(ReplayVerdict::Refused);
+        if verdict == ReplayVerdict::Written {
+            replayed.newest = replayed.newest.max(latest(item));
+            if let ReplayItem::Event(sealed) = item {
+                replayed.written.push(sealed.event.at);
+            }
+        }
+        replayed.verdicts.push(verdict);
+    }
+    Ok(replayed)
+}
+
+/// The latest instant at which something of an item happened.
+fn latest(item: &ReplayItem) -> Time {
+    match item {
+        ReplayItem::Event(sealed) => sealed.event.at,
+        ReplayItem::Lease(carried) => carried.lease.heartbeat_at.max(carried.lease.progressed_at),
+        ReplayItem::Request(carried) => carried.request.at,
+    }
+}
+
+fn is_ahead(at: Time, now: Time) -> Option<String> {
+    (at > now + TIME_AHEAD_MAX).then(|| {
+        "it happened later than the time of this store; set the clocks of both machines, and import again"
+            .to_owned()
+    })
+}
+
+// ---- events --------------------------------------------------------------------------------------------------
+
+fn take_event<R: ReplayRows>(rows: &mut R, sealed: &Sealed, now: Time) -> Result<Taken, R::Fault> {
+    let event = &sealed.event;
+    if let Some(reason) = is_ahead(event.at, now) {
+        return Ok(Err(reason));
+    }
+    let before = rows.task(&event.namespace, &event.task)?;
+    let revision = before.as_ref().map_or(0, |stored| stored.task.revision.0);
+    if event.number.0 <= revision && event.number.0 > 0 {
+        return compare(rows, sealed, before.as_ref());
+    }
+    if event.number.0 != revision + 1 {
+        return Ok(Err(gap(event.number, revision)));
+    }
+    if let (None, EventData::Created(created)) = (&before, &event.what)
+        && let Some(reason) = taken_name(rows, event, &created.saga_id)?
+    {
+        return Ok(Err(reason));
+    }
+    let (after, written) = match continued(before.as_ref(), sealed) {
+        Ok(continued) => continued,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    rows.write(Change { before, after: &after, head: sealed.hash, events: vec![written] })?;
+    Ok(Ok(ReplayVerdict::Written))
+}
+
+/// An event with a number that the store has: it is there already, or the history is another one.
+fn compare<R: ReplayRows>(
+    rows: &mut R,
+    sealed: &Sealed,
+    before: Option<&StoredTask>,
+) -> Result<Taken, R::Fault> {
+    let event = &sealed.event;
+    let newest = before.filter(|stored| stored.task.revision == event.number).map(|stored| stored.head);
+    let stored = match newest {
+        Some(head) => Some(head),
+        None => rows.event_hash(&event.namespace, &event.task, event.number)?,
+    };
+    Ok(match stored {
+        Some(hash) if hash == sealed.hash => Ok(ReplayVerdict::Skipped),
+        Some(_) => Err(format!(
+            "the task {}/{} is in this store with another history; nothing of it is changed",
+            event.namespace, event.task
+        )),
+        None => Err(format!(
+            "this store has no event {} of {}/{}, though its record says so; run `tenure audit verify`",
+            event.number.0, event.namespace, event.task
+        )),
+    })
+}
+
+fn gap(number: Revision, stored: u64) -> String {
+    let number = number.0;
+    match stored {
+        0 => format!(
+            "it is event {number} of its task, and this store has none of it: a line before it is missing or was refused"
+        ),
+        stored => format!(
+            "it is event {number} of its task, and the newest here is {stored}: a line before it is missing or was refused"
+        ),
+    }
+}
+
+fn taken_name<R: Rows>(rows: &mut R, event: &Event, saga_id: &SagaId) -> Result<Option<String>, R::Fault> {
+    let names = rows.names(&event.namespace, &event.task, saga_id)?;
+    Ok(match names {
+        Names::Free => None,
+        Names::Taken => Some(format!(
+            "in {} the id {} or the saga id {saga_id} is taken by another task",
+            event.namespace, event.task
+        )),
+    })
+}
+
+/// The task after an event, and the event as it is written; or why it does not continue the history.
+fn continued(before: Option<&StoredTask>, carried: &Sealed) -> Result<(Task, Sealed), String> {
+    let event = &carried.event;
+    let head = before.map_or(Hash::START, |stored| stored.head);
+    let sealed = seal(event.clone(), head);
+    if sealed.hash != carried.hash {
+        return Err("its hash is not that of what it says behind the event before: one of them was changed"
+            .to_owned());
+    }
+    let task = before.map(|stored| &*stored.task);
+    if let Some(task) = task {
+        if event.at < task.updated_at {
+            return Err("it happened before the event before it".to_owned());
+        }
+        is_possible(task, event)?;
+    }
+    let after = apply(task.cloned(), event).map_err(|error| error.to_string())?;
+    if after.compensations.len() > COMPENSATIONS_MAX {
+        return Err(format!("a task has up to {COMPENSATIONS_MAX} compensations"));
+    }
+    Ok((after, sealed))
+}
+
+/// What `apply` takes for granted: the core decided so when it happened.
+fn is_possible(task: &Task, event: &Event) -> Result<(), String> {
+    if let EventData::Acquired(grant) | EventData::Reclaimed(grant) = &event.what
+        && grant.epoch <= task.epoch
+    {
+        let (epoch, before) = (grant.epoch.0, task.epoch.0);
+        return Err(format!("its epoch {epoch} is not above {before}, which was granted before"));
+    }
+    if let EventData::Registered { seq, .. } = &event.what
+        && *seq != task.next_seq()
+    {
+        return Err(format!(
+            "its compensation has the number {}, and the next is {}",
+            seq.0,
+            task.next_seq().0
+        ));
+    }
+    Ok(())
+}
+
+// ---- leases --------------------------------------------------------------------------------------------------
+
+fn take_lease<R: Rows>(rows: &mut R, carried: &CarriedLease, now: Time) -> Result<Taken, R::Fault> {
+    let CarriedLease { namespace, task: id, revision, lease: told } = carried;
+    if let Some(reason) = is_ahead(told.heartbeat_at.max(told.progressed_at), now) {
+        return Ok(Err(reason));
+    }
+    let stored = rows.task(namespace, id)?;
+    let Some(stored) = stored.filter(|stored| stored.task.revision >= *revision) else {
+        return Ok(Err(format!("event {} of its task is missing or was refused", revision.0)));
+    };
+    if stored.task.revision > *revision {
+        // The task went on here, and the lease with it.
+        return Ok(Ok(ReplayVerdict::Skipped));
+    }
+    let changed = match changed_lease(&stored.task, told) {
+        Ok(Some(lease)) => lease,
+        Ok(None) => return Ok(Ok(ReplayVerdict::Skipped)),
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let Some(row) = rows.leased(namespace, id)? else {
+        return Err(rows.broken(format!("a lease of {namespace}/{id} without a row in `due`")));
+    };
+    let mut after = Task::clone(&row.task);
+    if let Some(lease) = after.lease_mut() {
+        *lease = changed;
+    }
+    // As in a heartbeat: only one that was given.
+    after.checkpoint = told.checkpoint.clone().filter(|new| stored.task.checkpoint.as_ref() != Some(new));
+    rows.renew(row, &after, now)?;
+    Ok(Ok(ReplayVerdict::Written))
+}
+
+/// The lease as it was told; none if this store has it so, or newer.
+fn changed_lease(task: &Task, told: &LeaseEnd) -> Result<Option<Lease>, String> {
+    let Some(lease) = task.lease() else { return Err("its task is not leased".to_owned()) };
+    if (lease.epoch, &lease.owner) != (told.epoch, &told.owner) {
+        return Err(format!("its task is leased to {} at the epoch {}", lease.owner, lease.epoch.0));
+    }
+    let is_newer_here = lease.heartbeat_at > told.heartbeat_at || lease.progressed_at > told.progressed_at;
+    let is_the_same = LeaseEnd { overrun: None, ..LeaseEnd::of(task, lease) } == *told;
+    if is_newer_here || is_the_same {
+        return Ok(None);
+    }
+    if told.expires_at < lease.expires_at {
+        return Err("it ends before the lease that its event granted".to_owned());
+    }
+    Ok(Some(Lease {
+        heartbeat_at: told.heartbeat_at,
+        progressed_at: told.progressed_at,
+        expires_at: told.expires_at,
+        progress: told.progress.clone(),
+        cancel_told: told.cancel_told,
+        ..lease.clone()
+    }))
+}
+
+// ---- remembered requests ---------------------------------------------------------------------------------------
+
+fn take_request<R: Rows>(rows: &mut R, carried: &CarriedRequest, now: Time) -> Result<Taken, R::Fault> {
+    let CarriedRequest { namespace, id, request } = carried;
+    if let Some(reason) = is_ahead(request.at, now) {
+        return Ok(Err(reason));
+    }
+    if request.at + REQUEST_MEMORY <= now {
+        return Ok(Ok(ReplayVerdict::Skipped));
+    }
+    match rows.request(namespace, id)? {
+        Some(stored) if stored == *request => return Ok(Ok(ReplayVerdict::Skipped)),
+        Some(stored) if request.at < stored.at + REQUEST_MEMORY => {
+            return Ok(Err(format!("in {namespace} the request id {id} was used for another command")));
+        }
+        Some(_) | None => {}
+    }
+    for answered in &request.answered {
+        let task = rows.task(namespace, &answered.task)?;
+        if task.is_none_or(|stored| stored.task.revision < answered.revision) {
+            let (id, number) = (&answered.task, answered.revision.0);
+            return Ok(Err(format!(
+                "event {number} of the task {id} in its answer is missing or was refused"
+            )));
+        }
+    }
+    rows.remember(namespace, id, request)?;
+    Ok(Ok(ReplayVerdict::Written))
+}
