@@ -1,11 +1,16 @@
-//! `tenure import FILE`: takes what `tenure export` wrote.
+//! `tenure import FILE`: takes what `tenure export` wrote. `task_sagas` takes the table of another program.
+
+mod task_sagas;
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde::Serialize;
+use tenure::core::policy::OnLapse;
 use tenure::instant::rough;
+use tenure::moving_in::Writing;
 use tenure::transfer::{ImportError, ImportReport, Importer, RefusedLine};
 use tenure_view::words::count;
 
@@ -14,6 +19,7 @@ use crate::error::CliError;
 use crate::global::OutputFormat;
 use crate::output::Output;
 use crate::progress_bar::{Part, ProgressBar};
+use crate::values::{ByOperator, one_of};
 
 /// How much of the file is read at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -25,15 +31,32 @@ const REFUSED: u8 = 3;
 /// Use it to move a store. Each line is checked before it is written, and the chains of the new store are those of the old one. A line
 /// that is refused is named with its number and the reason, and the exit status is 3; all others are imported. Repeat the command after
 /// an interruption: it skips what is there. The store may have other tasks; ids that are taken are refused.
+///
+/// With --from-task-sagas it takes the tasks of another program's SQLite file instead, while that is in use: each row by itself, with who
+/// holds it. Repeat it to take what is new there.
 #[derive(Args)]
-#[command(after_help = "Example:\n  tenure import --store postgres://db/app tasks.jsonl")]
+#[command(group = ArgGroup::new("source").required(true))]
+#[command(after_help = "Example:\n  tenure import --store postgres://db/app tasks.jsonl\n  \
+    tenure import --from-task-sagas sagas.db --dry-run")]
 pub(crate) struct Import {
     /// The file to import; - for standard input
-    #[arg(value_name = "FILE")]
-    file: String,
+    #[arg(value_name = "FILE", group = "source")]
+    file: Option<String>,
     /// Write refused lines to this file as JSON Lines, instead of to standard error
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "from_task_sagas")]
     refused: Option<String>,
+    /// Take the tasks of the table `task_sagas` in this SQLite file, which is only read
+    #[arg(long, value_name = "FILE", group = "source")]
+    from_task_sagas: Option<PathBuf>,
+    /// Only say what would become of each row
+    #[arg(long, requires = "from_task_sagas")]
+    dry_run: bool,
+    /// What to do when the lease of a moved task lapses
+    #[arg(long, value_name = "ACTION", default_value = OnLapse::default().as_str(), requires = "from_task_sagas",
+        value_parser = one_of(&OnLapse::ALL, OnLapse::as_str))]
+    on_lapse: OnLapse,
+    #[command(flatten)]
+    who: ByOperator,
 }
 
 /// The lines to import, and how many bytes they have if that is known.
@@ -44,12 +67,18 @@ struct Source<'a> {
 
 impl Import {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
+        let Some(file) = self.file else {
+            let Some(origin) = self.from_task_sagas else { return Ok(()) };
+            let writing = if self.dry_run { Writing::DryRun } else { Writing::Real };
+            let refused = task_sagas::run(context, &origin, (writing, self.on_lapse), &self.who).await?;
+            return if refused > 0 { Err(CliError::Status(REFUSED)) } else { Ok(()) };
+        };
         if context.is_store_served()? {
             return Err(CliError::Usage(
                 "an import runs beside the database, not over HTTP: pass --store with the file or the database".into(),
             ));
         }
-        let opened = open(&self.file)?;
+        let opened = open(&file)?;
         let mut refusals = Refusals::open(self.refused.as_deref())?;
         let ledger = context.ledger().await?;
         let Context { out, around, .. } = context;

@@ -1,7 +1,7 @@
 # A record moves in while it is worked on elsewhere: its holder gets the first epoch, and what it carries is owed under it
 -- row: put/new_in_flight
 put t1 state=running owner=w1 expires=+30s reason=moves undo=rm:x undo=close:y created-at=-1h → state running, holder w1, epoch 1, attempts 1, expires +30s, owed 2, owes 1 1, owes 2 1, key 1 default/t1/1/1, granted-to w1
-show t1 → history created acquired registered registered
+show t1 → history created acquired registered registered annotated
 heartbeat t1 w1 epoch=1 → expires +60s
 complete t1 w1 epoch=1 → state completed, last-lease w1 1
 

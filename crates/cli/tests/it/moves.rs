@@ -160,3 +160,66 @@ fn progress_is_for_a_person_at_a_terminal() {
     let quiet = world.run_on(Screen::Terminal, &format!("import -q {file} {new}"));
     assert_eq!((quiet.status, quiet.out.as_str(), quiet.errors.as_str()), (0, "", ""));
 }
+
+/// Another program's file with three rows, one of them damaged.
+fn with_sagas(world: &Frozen) -> String {
+    let path = world.path("sagas.db");
+    let file = rusqlite::Connection::open(&path).expect("opens");
+    file.execute_batch(
+        "create table task_sagas (task_id text, saga_id text, state text, issue text, branch text, worktree text, \
+             compensations_json text, lease_owner text, lease_expires_at text, last_heartbeat_at text, terminal_reason text);
+         insert into task_sagas values ('dead', 's1', 'running', '168', 'fix', '/wt/1', \
+             '[{\"kind\":\"rm\",\"target\":\"/wt/1\"}]', 'w1', '2026-01-31T11:00:00+00:00', null, null);
+         insert into task_sagas values ('odd one', 's2', 'planned', null, null, null, '[]', null, null, null, null);
+         insert into task_sagas values ('broken', 's3', 'sleeping', null, null, null, '[]', null, null, null, null);",
+    )
+    .expect("made");
+    path
+}
+
+#[test]
+fn the_tasks_of_another_programs_table_move_in_and_what_is_refused_is_named_by_its_row() {
+    let world = Frozen::world();
+    world.given("task create --id here");
+    let sagas = with_sagas(&world);
+    let dry = world.run(&format!("import --from-task-sagas {sagas} --dry-run"));
+    assert_eq!(dry.status, 3, "{}{}", dry.out, dry.errors);
+    assert_eq!(dry.out, "2 tasks would be moved; 0 were there already, 1 row refused\n");
+    assert_eq!(world.run("task show dead").status, 4, "a dry run writes nothing");
+
+    let moved = world.run(&format!("import --from-task-sagas {sagas} --as alice"));
+    assert_eq!(moved.status, 3);
+    assert_eq!(moved.out, "2 tasks moved; 0 were there already, 1 row refused\n");
+    for part in [
+        "note: row 2 (odd one): task_id `odd one` became `odd-one-",
+        "error: row 3 (broken): invalid: state: ",
+    ] {
+        assert!(moved.errors.contains(part), "{part} in {}", moved.errors);
+    }
+    let shown = world.run("task show dead -o json").out;
+    for part in [
+        r#""state":"running""#,
+        r#""owner":"w1","epoch":1"#,
+        r#""issue":"168""#,
+        r#""owed":1"#,
+        r#""stale":true"#,
+    ] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+    let again = world.run(&format!("import --from-task-sagas {sagas} -o json"));
+    let last = again.out.lines().last().map(str::to_owned);
+    let counts = r#"{"import":{"dry_run":false,"moved":0,"present":2,"refused":1}}"#;
+    assert_eq!(last.as_deref(), Some(counts), "{}", again.out);
+}
+
+#[test]
+fn an_import_takes_a_file_or_a_table_and_not_both() {
+    let world = Frozen::world();
+    for wrong in ["import", "import a.jsonl --from-task-sagas b.db", "import a.jsonl --dry-run"] {
+        let ran = world.run(wrong);
+        assert_eq!(ran.status, 2, "{wrong}: {}", ran.errors);
+    }
+    let missing = world.run("import --from-task-sagas nowhere.db");
+    assert_eq!(missing.status, 5);
+    assert!(missing.errors.contains("nowhere.db"), "{}", missing.errors);
+}

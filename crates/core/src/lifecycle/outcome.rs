@@ -61,7 +61,13 @@ pub(crate) fn put_new(case: &Case) -> Steps {
     let created = created(&put.record, undos().take(standing), put.created_at.unwrap_or(case.now));
     let ended =
         put.state.terminal().map(|terminal| put_end(put, terminal, undos().take(remaining), case.now));
-    Some([created].into_iter().chain(ended).collect())
+    Some([created].into_iter().chain(ended).chain(put_note(put)).collect())
+}
+
+/// Why a record was written, if its writer says so.
+fn put_note(put: &Put) -> Option<EventData> {
+    let note = Some(put.reason.clone()?);
+    Some(EventData::Annotated { note, terminal_reason: None, triage: Triage::Stays })
 }
 
 /// A record that is worked on elsewhere begins with its first lease or its reservation. What it carries is owed under that lease:
@@ -74,7 +80,8 @@ pub(crate) fn put_in_flight(case: &Case) -> Steps {
     if put.state == State::Dispatched {
         let undos: Vec<_> = undos().collect();
         let reserved = EventData::Dispatched { owner: holder.owner.clone(), expires_at: holder.expires_at };
-        return Some(vec![created(&put.record, undos.iter(), created_at), reserved]);
+        let steps = [created(&put.record, undos.iter(), created_at), reserved];
+        return Some(steps.into_iter().chain(put_note(put)).collect());
     }
     let grant = Grant {
         owner: holder.owner.clone(),
@@ -86,6 +93,7 @@ pub(crate) fn put_in_flight(case: &Case) -> Steps {
     };
     let mut steps = vec![created(&put.record, [].into_iter(), created_at), EventData::Acquired(grant)];
     steps.extend(undos().enumerate().map(|(at, undo)| EventData::Registered { seq: seq_at(at), undo }));
+    steps.extend(put_note(put));
     Some(steps)
 }
 
@@ -125,23 +133,18 @@ pub(crate) fn put_difference(case: &Case) -> Steps {
     }
     let remaining = || put.added().filter(|_| fails).map(|one| &one.undo);
     steps.extend(ends.map(|state| put_end(put, state, remaining(), case.now)));
+    steps.extend(put_note(put));
     Some(steps)
 }
 
 pub(crate) fn put_words(case: &Case) -> Steps {
     let Action::Put(put) = &case.command.action else { return None };
     let stored = &case.task?.ending()?.reason;
-    let changed = put.terminal_reason.clone().filter(|_| put.terminal_reason != *stored);
-    Some(
-        changed
-            .map(|words| EventData::Annotated {
-                note: None,
-                terminal_reason: Some(words),
-                triage: Triage::Stays,
-            })
-            .into_iter()
-            .collect(),
-    )
+    let terminal_reason = put.terminal_reason.clone().filter(|_| put.terminal_reason != *stored);
+    if terminal_reason.is_none() && put.reason.is_none() {
+        return nothing(case);
+    }
+    Some(vec![EventData::Annotated { note: put.reason.clone(), terminal_reason, triage: Triage::Stays }])
 }
 
 // ---- taking --------------------------------------------------------------------------------------------------
