@@ -22,7 +22,17 @@ pub(crate) const PARTS: &[Part] = &[
     Part {
         name: "ledger",
         is: "the library's calls: ledger, memory, audit, tokens",
-        testkit: &["conformance", "ledger", "origin", "request_ids", "searches", "sizes", "tokens", "triage"],
+        testkit: &[
+            "changed_records",
+            "conformance",
+            "ledger",
+            "origin",
+            "request_ids",
+            "searches",
+            "sizes",
+            "tokens",
+            "triage",
+        ],
         others: "package(tenure) | package(tenure-store) | package(tenure-api)",
     },
     Part {
@@ -89,7 +99,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part {
         name: "recovery",
         is: "recovery and its handlers",
-        testkit: &["crashes", "keep_and_recover", "recovery", "recovery_loop"],
+        testkit: &["crashes", "keep_and_recover", "recovery", "recovery_loop", "recovery_tries"],
         others: "(package(tenure) & test(/recovery|handler/)) | (package(tenure-cli) & test(/^recovers::/))",
     },
     Part {
