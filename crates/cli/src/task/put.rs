@@ -18,7 +18,7 @@ use crate::values::ByOperator;
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure task show build-42 -o json | sed 's/\"priority\":0/\"priority\":5/' | tenure task put\n  \
-        tenure task put --as alice --reason 'moves in' < record.json"
+        tenure task put @record.json --as alice --reason 'moves in'"
 )]
 pub(crate) struct Put {
     /// Task as `tenure task show -o json` prints it, or with fewer fields; also @FILE
