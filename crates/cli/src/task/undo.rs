@@ -106,7 +106,7 @@ pub(crate) struct Settle {
     /// Record that the undo need not run, for the given --reason
     #[arg(long, group = "outcome", requires = "reason", conflicts_with_all = ["owner", "epoch"])]
     waive: bool,
-    /// Why it is waived, or was undone by hand [default: the receipt]; also @FILE or @-
+    /// Why it is waived, or was undone by hand; also @FILE or @- [default: the receipt]
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["owner", "epoch", "error"])]
     reason: Option<String>,
     #[command(flatten)]

@@ -167,7 +167,7 @@ fn a_label_is_a_word_of_the_command_where_its_own_pattern_matches() {
     let place = Place::new();
     let settings = r#"
 [undo.say]
-run = ["echo", "{saga_id}", "issue={label.issue}"]
+run = ["echo", "saga={saga_id}", "issue={label.issue}"]
 allow = "x"
 allow_label.issue = "^[0-9]+$"
 "#;
@@ -181,7 +181,7 @@ allow_label.issue = "^[0-9]+$"
     };
     assert_eq!(of("good").0, "compensated");
     let receipt = place.task("good")["compensations"][0]["receipt"].to_string();
-    assert!(receipt.contains("good issue=168"), "{receipt}");
+    assert!(receipt.contains("saga=good issue=168"), "{receipt}");
     for (id, words) in [("bad", "the label issue"), ("without", "the task has no label issue")] {
         let (outcome, because) = of(id);
         assert_eq!((outcome, place.task(id)["cause"].as_str()), ("quarantined", Some("undo_unhandled")));
@@ -195,7 +195,7 @@ fn a_run_with_tries_now_hands_back_what_failed_for_the_next_run() {
     place.owing("a", &format!("--undo remove={}", place.target("missing")));
     let config = place.settings(&REMOVE.replace("10ms", "1m"));
     let told = place.done(&format!("recover --config {config} --tries-now 1"));
-    let words = "a: handed back after 1 try, due again in 1m: remove failed: exited with 1";
+    let words = "a: handed back after 1 try, due again in 60s: remove failed: exited with 1";
     assert!(told.starts_with(words), "{told}");
     let task = place.task("a");
     assert_eq!((&task["state"], &task["compensations"][0]["tries"]), (&json("\"compensating\""), &json("1")));

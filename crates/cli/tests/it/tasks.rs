@@ -71,6 +71,7 @@ fn a_task_is_created_held_and_completed() {
     label      issue=168
     attempts   1 of 3
     revision   5, epoch 1
+    last held  by w1, epoch 1, 2026-01-31T12:00:05Z to 2026-01-31T12:00:35Z
     payload    {"repo":"x"}
     result     {"pr":12}
     policy     ttl 60s, up to 3 attempts, on lapse recover, when spent compensated
@@ -93,7 +94,7 @@ fn the_json_of_a_task_is_the_interface_to_the_letter() {
          tick 20
          task heartbeat build-42 --owner w1 --epoch 1 --progress '{\"percent\":40}'",
     );
-    assert_snapshot!(world.run("task show build-42 -o json").out, @r#"{"task":{"id":"build-42","saga_id":"build-42","namespace":"default","queue":"agents","kind":"task","state":"running","cause":null,"priority":0,"not_before":null,"labels":{"issue":"168"},"payload":{},"attempts":1,"epoch":1,"revision":2,"owed":1,"policy":{"lease_ttl":"60s","max_attempts":3,"on_lapse":"recover","when_spent":"compensated"},"lease":{"owner":"w1","epoch":1,"granted_to":"w1","ttl":"60s","acquired_at":"2026-01-31T12:00:00.000000Z","heartbeat_at":"2026-01-31T12:00:20.000000Z","progressed_at":"2026-01-31T12:00:20.000000Z","expires_at":"2026-01-31T12:01:20.000000Z","progress":{"percent":40}},"reservation":null,"unwinding":null,"compensations":[{"seq":1,"kind":"remove-worktree","target":"/tmp/wt-42","reason":"clean up","status":"owed","epoch":1,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":"default/build-42/1/1","registered":"before_lease"}],"cancel":null,"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":"2026-01-31T12:00:00.000000Z","finished_at":null}}"#);
+    assert_snapshot!(world.run("task show build-42 -o json").out, @r#"{"task":{"id":"build-42","saga_id":"build-42","namespace":"default","queue":"agents","kind":"task","state":"running","cause":null,"priority":0,"not_before":null,"labels":{"issue":"168"},"payload":{},"attempts":1,"epoch":1,"revision":2,"owed":1,"policy":{"lease_ttl":"60s","max_attempts":3,"on_lapse":"recover","when_spent":"compensated"},"lease":{"owner":"w1","epoch":1,"granted_to":"w1","ttl":"60s","acquired_at":"2026-01-31T12:00:00.000000Z","heartbeat_at":"2026-01-31T12:00:20.000000Z","progressed_at":"2026-01-31T12:00:20.000000Z","expires_at":"2026-01-31T12:01:20.000000Z","progress":{"percent":40}},"reservation":null,"unwinding":null,"compensations":[{"seq":1,"kind":"remove-worktree","target":"/tmp/wt-42","reason":"clean up","status":"owed","epoch":1,"tries":0,"receipt":null,"settled_by":null,"last_error":null,"waiver":null,"key":"default/build-42/1/1","registered":"before_lease"}],"cancel":null,"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":"2026-01-31T12:00:00.000000Z","last_lease":null,"finished_at":null}}"#);
 }
 
 #[test]
@@ -130,7 +131,7 @@ fn a_claim_prints_a_line_for_each_task_and_none_where_none_is_due() {
     $ tenure task create --id last --queue last
     last is planned: it waits in the queue last to be acquired or claimed, since 2026-01-31T12:00:00Z (just now)
     $ tenure task claim --queue last --owner w1 -o json
-    {"id":"last","saga_id":"last","namespace":"default","queue":"last","kind":"task","state":"running","cause":null,"priority":0,"not_before":null,"labels":{},"payload":null,"attempts":1,"epoch":1,"revision":2,"owed":0,"policy":{"lease_ttl":"60s","max_attempts":1,"on_lapse":"recover","when_spent":"compensated"},"lease":{"owner":"w1","epoch":1,"granted_to":"w1","ttl":"60s","acquired_at":"2026-01-31T12:00:00.000000Z","heartbeat_at":"2026-01-31T12:00:00.000000Z","progressed_at":"2026-01-31T12:00:00.000000Z","expires_at":"2026-01-31T12:01:00.000000Z","progress":null},"reservation":null,"unwinding":null,"compensations":[],"cancel":null,"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":"2026-01-31T12:00:00.000000Z","finished_at":null}
+    {"id":"last","saga_id":"last","namespace":"default","queue":"last","kind":"task","state":"running","cause":null,"priority":0,"not_before":null,"labels":{},"payload":null,"attempts":1,"epoch":1,"revision":2,"owed":0,"policy":{"lease_ttl":"60s","max_attempts":1,"on_lapse":"recover","when_spent":"compensated"},"lease":{"owner":"w1","epoch":1,"granted_to":"w1","ttl":"60s","acquired_at":"2026-01-31T12:00:00.000000Z","heartbeat_at":"2026-01-31T12:00:00.000000Z","progressed_at":"2026-01-31T12:00:00.000000Z","expires_at":"2026-01-31T12:01:00.000000Z","progress":null},"reservation":null,"unwinding":null,"compensations":[],"cancel":null,"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":"2026-01-31T12:00:00.000000Z","last_lease":null,"finished_at":null}
     "#
     );
 }
@@ -154,7 +155,7 @@ fn a_person_ends_what_nobody_holds_with_a_reason() {
         ),
         @r#"
     $ tenure task compensate t --as bob --reason 'cleaned by hand'
-    error: refused: compensation_owed: the task owes compensations: waive each of them in this command (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
+    error: refused: compensation_owed: the task owes compensations: waive each of them in this command, or give its receipt (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
       → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, unless the policy is on_lapse hold; a new holder can settle or adopt it; an operator can waive it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
     status 3
     $ tenure task compensate t --as bob --reason 'cleaned by hand' --waive 1=gone
@@ -250,7 +251,7 @@ fn a_record_is_read_changed_and_put_back() {
         ),
         @r#"
     $ tenure task put -o json
-    {"task":{"id":"t","saga_id":"t","namespace":"default","queue":"default","kind":"task","state":"planned","cause":null,"priority":5,"not_before":null,"labels":{},"payload":{"n":2},"attempts":0,"epoch":0,"revision":2,"owed":0,"policy":{"lease_ttl":"60s","max_attempts":1,"on_lapse":"recover","when_spent":"compensated","backoff":{"base":"2s","factor":2,"cap":"5m"},"stall_after":"5m"},"reservation":null,"unwinding":null,"compensations":[{"seq":1,"kind":"a","target":"x","reason":null,"status":"standing","epoch":null,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":null,"registered":"before_lease"}],"cancel":null,"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":null,"finished_at":null}}
+    {"task":{"id":"t","saga_id":"t","namespace":"default","queue":"default","kind":"task","state":"planned","cause":null,"priority":5,"not_before":null,"labels":{},"payload":{"n":2},"attempts":0,"epoch":0,"revision":2,"owed":0,"policy":{"lease_ttl":"60s","max_attempts":1,"on_lapse":"recover","when_spent":"compensated","backoff":{"base":"2s","factor":2,"cap":"5m"},"stall_after":"5m"},"reservation":null,"unwinding":null,"compensations":[{"seq":1,"kind":"a","target":"x","reason":null,"status":"standing","epoch":null,"tries":0,"receipt":null,"settled_by":null,"last_error":null,"waiver":null,"key":null,"registered":"before_lease"}],"cancel":null,"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":null,"last_lease":null,"finished_at":null}}
     $ tenure task put
     error: refused: stale_write: the record has changed since you read it; read it again
       → read the task again with `tenure task show t -o json`, and put it with your change
@@ -269,7 +270,7 @@ fn a_record_is_read_changed_and_put_back() {
     old is failed since 2025-12-01T12:00:00Z (61d ago), cause by_operator, because: no
     "
     );
-    assert_snapshot!(world.run("task show old -o json").out, @r#"{"task":{"id":"old","saga_id":"old","namespace":"default","queue":"default","kind":"task","state":"failed","cause":"by_operator","priority":0,"not_before":null,"labels":{},"payload":null,"attempts":0,"epoch":0,"revision":2,"owed":0,"policy":{"lease_ttl":"60s","max_attempts":1,"on_lapse":"recover","when_spent":"compensated"},"reservation":null,"unwinding":null,"compensations":[{"seq":1,"kind":"none","target":"-","reason":null,"status":"void","epoch":null,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":null,"registered":"under_lease"}],"cancel":null,"terminal_reason":"no","result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2025-12-01T10:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":null,"finished_at":"2025-12-01T12:00:00.000000Z"}}"#);
+    assert_snapshot!(world.run("task show old -o json").out, @r#"{"task":{"id":"old","saga_id":"old","namespace":"default","queue":"default","kind":"task","state":"failed","cause":"by_operator","priority":0,"not_before":null,"labels":{},"payload":null,"attempts":0,"epoch":0,"revision":2,"owed":0,"policy":{"lease_ttl":"60s","max_attempts":1,"on_lapse":"recover","when_spent":"compensated"},"reservation":null,"unwinding":null,"compensations":[{"seq":1,"kind":"none","target":"-","reason":null,"status":"void","epoch":null,"tries":0,"receipt":null,"settled_by":null,"last_error":null,"waiver":null,"key":null,"registered":"under_lease"}],"cancel":null,"terminal_reason":"no","result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2025-12-01T10:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":null,"last_lease":null,"finished_at":"2025-12-01T12:00:00.000000Z"}}"#);
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn words_that_make_no_command_are_usage_errors() {
     status 2
     $ tenure task list --state runing
     error: invalid value 'runing' for '--state <STATE>'
-      [possible values: planned, dispatched, running, compensating, completed, failed, compensated, quarantined]
+      [possible values: planned, dispatched, running, compensating, completed, failed, compensated, quarantined, open]
 
       tip: a similar value exists: 'running'
 
@@ -267,7 +267,7 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     status 3
     {"id":"x","stat":"planned"}
     $ tenure task put
-    error: refused: invalid: record: stat: unknown field `stat`, expected one of `id`, `namespace`, `revision`, `saga_id`, `queue`, `kind`, `state`, `priority`, `not_before`, `labels`, `payload`, `policy`, `compensations`, `terminal_reason`, `result`, `attempts`, `epoch`, `created_at`, `finished_at`, `given_null`, `cause`, `dismissed`, `owed`, `lease`, `reservation`, `unwinding`, `checkpoint`, `cancel`, `retried_as`, `retry_of`, `stale`, `updated_at`, `started_at` at line 1 column 16
+    error: refused: invalid: record: stat: unknown field `stat`, expected one of `id`, `namespace`, `revision`, `saga_id`, `queue`, `kind`, `state`, `priority`, `not_before`, `labels`, `payload`, `policy`, `compensations`, `terminal_reason`, `result`, `attempts`, `epoch`, `created_at`, `finished_at`, `lease`, `reservation`, `reason`, `given_null`, `cause`, `dismissed`, `owed`, `unwinding`, `checkpoint`, `cancel`, `retried_as`, `retry_of`, `stale`, `updated_at`, `started_at`, `last_lease` at line 1 column 16
       → see `tenure task put --help`; `tenure task show -o json` prints a record in this format
     status 3
     {"id":"x","policy":{"max_attempts":"two"}}
@@ -369,7 +369,7 @@ fn refusals_say_who_holds_it_and_what_to_do() {
       → name what remains to be undone: --undo KIND=TARGET, or --undo none=- for nothing
     status 3
     $ tenure task compensate t --reason x
-    error: refused: compensation_owed: the task owes compensations: waive each of them in this command (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
+    error: refused: compensation_owed: the task owes compensations: waive each of them in this command, or give its receipt (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
       → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, unless the policy is on_lapse hold; a new holder can settle or adopt it; an operator can waive it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
     status 3
     $ tenure task undo add t --kind a --target x
@@ -481,7 +481,7 @@ fn files_that_are_no_store_are_unavailable_and_left_as_they_are() {
     error: unavailable, nothing was done: <folder>/foreign.db is another program's database; choose another file
     status 5
     $ tenure --store sqlite:<folder>/newer.db task list
-    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, but this program supports only up to 4; use a newer version of it
+    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, but this program supports only up to 5; use a newer version of it
     status 5
     $ tenure --store sqlite:<folder> task list
     error: unavailable, nothing was done: <folder> is a directory; give a file in it
@@ -498,8 +498,8 @@ fn files_that_are_no_store_are_unavailable_and_left_as_they_are() {
     assert!(!world.folder.path().join("typo.db").exists());
     assert_snapshot!(world.told(&format!("--store sqlite:{newer} -o json task list")), @r#"
     $ tenure --store sqlite:<folder>/newer.db -o json task list
-    {"unavailable":{"message":"<folder>/newer.db has schema version 99, but this program supports only up to 4; use a newer version of it"}}
-    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, but this program supports only up to 4; use a newer version of it
+    {"unavailable":{"message":"<folder>/newer.db has schema version 99, but this program supports only up to 5; use a newer version of it"}}
+    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, but this program supports only up to 5; use a newer version of it
     status 5
     "#);
 }
