@@ -222,7 +222,11 @@ fn a_record_moves_in_while_it_is_worked_on_elsewhere() {
     ");
     world.with_input("");
     world.given("task heartbeat t --owner w1 --epoch 1 --ttl 10m");
-    assert!(world.told("events --task t").contains("moves in"));
+    let lease = &world.run("task show t -o json").json()["task"]["lease"];
+    assert_eq!(
+        (&lease["owner"], &lease["expires_at"]),
+        (&"w1".into(), &"2026-01-31T12:10:00.000000Z".into())
+    );
 }
 
 #[test]
