@@ -23,6 +23,7 @@ pub(crate) const PARTS: &[Part] = &[
         name: "ledger",
         is: "the library's calls: ledger, memory, audit, tokens",
         testkit: &[
+            "changed_records",
             "conformance",
             "ledger",
             "moves",
@@ -102,7 +103,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part {
         name: "recovery",
         is: "recovery and its handlers",
-        testkit: &["crashes", "keep_and_recover", "recovery", "recovery_loop"],
+        testkit: &["crashes", "keep_and_recover", "recovery", "recovery_loop", "recovery_tries"],
         others: "(package(tenure) & test(/recovery|handler/)) | (package(tenure-cli) & test(/^recovers::/))",
     },
     Part {

@@ -27,10 +27,13 @@ pub(crate) struct Config {
 #[derive(Deserialize, Clone, Debug)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UndoSection {
-    /// The command and its arguments; `{target}` stands for the target of the compensation.
+    /// The command and its arguments; `{target}` stands for the target of the compensation, `{label.KEY}` for a label
+    /// of the task.
     pub(crate) run: Option<Vec<String>>,
     /// A regular expression that the whole target must match.
     pub(crate) allow: Option<String>,
+    /// By the key of a label that the task must have: a regular expression that the whole value must match.
+    pub(crate) allow_label: Option<BTreeMap<String, String>>,
     /// The directory to run the command in; by default where recovery was started.
     pub(crate) folder: Option<PathBuf>,
     /// The URL to post to.

@@ -48,7 +48,8 @@ fn with(
                 "`run` needs `allow`, a regular expression that the whole target must match: \
                  a worker that registers a compensation must not be able to choose any target",
             )?;
-            let handler = CommandHandler::new(Template::new(run.clone(), allow)?);
+            let allow_label = section.allow_label.clone().unwrap_or_default();
+            let handler = CommandHandler::new(Template::with_labels(run.clone(), allow, &allow_label)?);
             let handler = match &section.folder {
                 Some(folder) => handler.folder(config.beside(folder)),
                 None => handler,
@@ -56,8 +57,12 @@ fn with(
             handlers.with(kind, retries, handler)
         }
         (None, Some(post)) => {
-            for (name, is_there) in [("allow", section.allow.is_some()), ("folder", section.folder.is_some())]
-            {
+            let only_for_run = [
+                ("allow", section.allow.is_some()),
+                ("allow_label", section.allow_label.is_some()),
+                ("folder", section.folder.is_some()),
+            ];
+            for (name, is_there) in only_for_run {
                 if is_there {
                     return Err(format!("`{name}` is only for `run`, but this section has `post`"));
                 }

@@ -1,5 +1,6 @@
 //! `tenure recover`.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::Args;
@@ -45,6 +46,10 @@ pub(crate) struct Recover {
     /// Maximum number of tasks that one sweep takes over
     #[arg(long, value_name = "COUNT", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Advanced")]
     sweep_max: u32,
+    /// Maximum number of times that an undo is tried in this run, before its task is handed back for the next one; without
+    /// --watch, which does so after each failed try [default: as often as its section says, waiting in between]
+    #[arg(long, value_name = "COUNT", conflicts_with = "watch", value_parser = clap::value_parser!(u32).range(1..))]
+    tries_now: Option<u32>,
     /// With --watch: how long a task that this process has no handler for is left to others, before it is quarantined
     #[arg(long, value_name = "DURATION", default_value = "10m", help_heading = "Advanced")]
     handler_wait: String,
@@ -114,6 +119,7 @@ impl Recover {
         options.sweep_max = self.sweep_max as usize;
         options.handler_wait = length("handler_wait", &self.handler_wait)?;
         options.grace = length("grace", &self.grace)?;
+        options.tries_now = self.tries_now.and_then(NonZeroU32::new);
         options.namespace = namespace.map(Namespace::new).transpose()?;
         Ok(options)
     }
@@ -198,7 +204,6 @@ fn show(
         let undone: Vec<String> =
             recovered.undone.iter().map(|one| format!("{} {}", one.kind, one.target)).collect();
         let undone = if undone.is_empty() { String::new() } else { format!("undid {}; ", undone.join(", ")) };
-        let reason = recovered.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         let became = match recovered.outcome {
             Outcome::Planned => "planned again",
             Outcome::Compensated => "closed as compensated",
@@ -208,7 +213,13 @@ fn show(
             Outcome::Failed => "skipped: the store is unavailable",
         };
         let name = name(&recovered.namespace, &recovered.task);
-        context.out.sentence(&format!("{name}: {undone}{became}{reason}"))?;
+        let became = match &recovered.reason {
+            // It says itself what became of the task.
+            Some(reason) if reason.starts_with(became) => reason.clone(),
+            Some(reason) => format!("{became}: {reason}"),
+            None => became.to_owned(),
+        };
+        context.out.sentence(&format!("{name}: {undone}{became}"))?;
     }
     context.out.flush()
 }

@@ -2,7 +2,7 @@
 
 use comfy_table::Table;
 use tenure::core::compensation::{Compensation, Status};
-use tenure::core::policy::{Backoff, Policy};
+use tenure::core::policy::{Backoff, OnFailure, Policy};
 use tenure::core::task::{Ending, State, Task};
 use tenure::core::time::Time;
 use tenure::instant::{print_seconds, rough, rough_left};
@@ -125,7 +125,10 @@ pub(crate) fn compensations<'a>(out: &Output<'_>, all: impl IntoIterator<Item = 
             Status::Done => Colour::Good,
             Status::Standing | Status::Waived | Status::Void => Colour::Faint,
         };
-        let receipt = one.receipt.as_ref().map(|receipt| format!("receipt: {receipt}"));
+        let receipt = one.receipt.as_ref().map(|receipt| match &one.settled_by {
+            Some(who) => format!("receipt by {who}, by hand: {receipt}"),
+            None => format!("receipt: {receipt}"),
+        });
         let waiver = one.waiver.as_ref().map(|waiver| format!("waived: {waiver}"));
         let tries = one.last_error.as_ref().map(|error| format!("{}: {error}", failed_tries(one.tries)));
         Output::row(
@@ -151,7 +154,11 @@ pub(crate) fn policy_words(policy: &Policy) -> String {
     ];
     words.push(format!("on lapse {}", policy.on_lapse.as_str()));
     words.push(format!("when spent {}", policy.when_spent.as_str()));
+    if policy.on_failure != OnFailure::default() {
+        words.push(format!("on failure {}", policy.on_failure.as_str()));
+    }
     let set = [
+        ("recover after", policy.recover_after),
         ("stall after", policy.stall_after),
         ("time limit", policy.time_limit),
         ("start within", policy.start_within),

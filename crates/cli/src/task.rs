@@ -5,10 +5,12 @@ mod create;
 mod create_many;
 mod end;
 mod hold;
+mod label;
 mod list;
 mod look;
 mod put;
 mod retry;
+mod set;
 mod take;
 mod undo;
 mod wait;
@@ -46,6 +48,8 @@ pub(crate) enum TaskVerb {
     Cancel(end::Cancel),
     Compensate(end::Compensate),
     Note(end::Note),
+    Label(label::Label),
+    Set(Box<set::Set>),
     Retry(retry::Retry),
     /// Register what to undo, and settle, adopt or list it
     #[command(subcommand, arg_required_else_help = true)]
@@ -76,6 +80,8 @@ impl TaskVerb {
             TaskVerb::Cancel(verb) => verb.run(context).await,
             TaskVerb::Compensate(verb) => verb.run(context).await,
             TaskVerb::Note(verb) => verb.run(context).await,
+            TaskVerb::Label(verb) => verb.run(context).await,
+            TaskVerb::Set(verb) => verb.run(context).await,
             TaskVerb::Retry(verb) => verb.run(context).await,
             TaskVerb::Undo(verb) => verb.run(context).await,
             TaskVerb::Put(verb) => verb.run(context).await,

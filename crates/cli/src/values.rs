@@ -66,11 +66,40 @@ fn kind_and_target(text: &str) -> Result<(String, String), String> {
     pair(text).map_err(|_| "expected KIND=TARGET, such as remove-worktree=/tmp/wt-42".to_owned())
 }
 
+/// Refuses labels of which two have the same key.
+pub(crate) fn each_key_once(labels: &[(String, String)]) -> Result<(), Refusal> {
+    for (nth, (key, _)) in labels.iter().enumerate() {
+        if labels[..nth].iter().any(|(before, _)| before == key) {
+            return Err(Refusal::invalid("labels", format_args!("the key {key} is given twice")));
+        }
+    }
+    Ok(())
+}
+
 /// Parses `2=gone`: the number of a compensation and why it need not be undone.
-pub(crate) fn waiver(text: &str) -> Result<(u32, String), String> {
-    let form = "expected NUMBER=REASON, such as 2=gone";
-    let (seq, reason) = text.split_once('=').ok_or(form)?;
-    Ok((seq.parse().map_err(|_| form)?, reason.to_owned()))
+fn waiver(text: &str) -> Result<(u32, String), String> {
+    numbered(text, "expected NUMBER=REASON, such as 2=gone")
+}
+
+/// Parses `2=removed by hand`: the number of a compensation and the receipt of its undo.
+fn receipt(text: &str) -> Result<(u32, String), String> {
+    numbered(text, "expected NUMBER=RECEIPT, such as '2=removed by hand'")
+}
+
+fn numbered(text: &str, form: &str) -> Result<(u32, String), String> {
+    let (seq, words) = text.split_once('=').ok_or(form)?;
+    Ok((seq.parse().map_err(|_| form)?, words.to_owned()))
+}
+
+/// What became of owed compensations outside of Tenure.
+#[derive(Args, Clone)]
+pub(crate) struct SettledByHand {
+    /// Number of an owed compensation that was undone by hand, and the receipt. Can be repeated
+    #[arg(long = "receipt", value_name = "NUMBER=RECEIPT", value_parser = receipt)]
+    pub(crate) receipts: Vec<(u32, String)>,
+    /// Number of an owed compensation that need not be undone, and why. Can be repeated
+    #[arg(long = "waive", value_name = "NUMBER=REASON", value_parser = waiver)]
+    pub(crate) waivers: Vec<(u32, String)>,
 }
 
 /// A parser for one of a fixed set of words.

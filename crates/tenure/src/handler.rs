@@ -12,16 +12,17 @@ pub mod template;
 #[cfg(feature = "webhooks")]
 pub mod webhook;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use tenure_core::compensation::Compensation;
-use tenure_core::id::{Kind, TEXT_BYTES_MAX};
+use tenure_core::id::{Document, Kind, TEXT_BYTES_MAX};
 use tenure_core::policy::{Backoff, Jitter};
 use tenure_core::refusal::Refusal;
-use tenure_core::task::{Lease, Task};
+use tenure_core::task::Task;
 use tenure_store::{BoxFuture, committer};
 use tokio::task::JoinError;
 
@@ -36,6 +37,8 @@ pub struct UndoCall {
     pub namespace: String,
     /// The task whose effect it is.
     pub task: String,
+    /// The saga of the task.
+    pub saga_id: String,
     /// The number of the compensation within the task.
     pub seq: u32,
     /// The kind of undo.
@@ -48,21 +51,36 @@ pub struct UndoCall {
     pub epoch: u64,
     /// How many tries have failed.
     pub tries: u32,
+    /// The labels of the task. Its creator chose them, and its workers may change them.
+    pub labels: BTreeMap<String, String>,
+    /// The payload of the task, in JSON.
+    #[serde(serialize_with = "as_json")]
+    pub payload: Document,
+}
+
+/// A document as the JSON that it is.
+fn as_json<S: Serializer>(document: &Document, serializer: S) -> Result<S::Ok, S::Error> {
+    let raw = RawValue::from_string(document.to_string()).map_err(serde::ser::Error::custom)?;
+    raw.serialize(serializer)
 }
 
 impl UndoCall {
-    /// What a handler learns about an owed compensation, under the lease of the undo.
-    pub fn of(task: &Task, lease: &Lease, owed: &Compensation) -> UndoCall {
+    /// What a handler learns about an owed compensation. The task has the epoch of the lease under which it is undone.
+    pub fn of(task: &Task, owed: &Compensation) -> UndoCall {
+        let labels = task.labels.iter().map(|(key, value)| (key.to_string(), value.to_string()));
         UndoCall {
             key: owed.key.as_ref().map(ToString::to_string).unwrap_or_default(),
             namespace: task.namespace.to_string(),
             task: task.id.to_string(),
+            saga_id: task.saga_id.to_string(),
             seq: owed.seq.0,
             kind: owed.undo.kind.to_string(),
             target: owed.undo.target.to_string(),
             reason: owed.undo.reason.as_ref().map(ToString::to_string),
-            epoch: lease.epoch.0,
+            epoch: task.epoch.0,
             tries: owed.tries,
+            labels: labels.collect(),
+            payload: task.payload.clone(),
         }
     }
 }
@@ -83,10 +101,11 @@ pub type Undone = Result<String, UndoError>;
 
 /// Undoes effects of a kind.
 pub trait Handler: Send + Sync + 'static {
-    /// Checks whether it accepts this target; if not, why. It is called for everything that a task owes
-    /// before the first undo runs, because a task is either undone completely or left to a person completely.
-    fn accepts(&self, target: &str) -> Result<(), String> {
-        let _ = target;
+    /// Checks whether it would make this call: whether it accepts the target, and what else of the task it uses; if not,
+    /// why. It is asked about everything that a task owes before the first undo runs, because a task is either undone
+    /// completely or left to a person completely.
+    fn accepts(&self, call: &UndoCall) -> Result<(), String> {
+        let _ = call;
         Ok(())
     }
 

@@ -25,6 +25,7 @@ mod call;
 #[cfg(feature = "postgres")]
 mod in_transaction;
 mod notes;
+mod set;
 mod to_json;
 mod tokens;
 mod verbs;

@@ -198,8 +198,8 @@ pub fn quick_retries() -> RetryPolicy {
 }
 
 impl Handler for HandlerSpy {
-    fn accepts(&self, target: &str) -> Result<(), String> {
-        match self.0.refuses.is_some_and(|start| target.starts_with(start)) {
+    fn accepts(&self, call: &UndoCall) -> Result<(), String> {
+        match self.0.refuses.is_some_and(|start| call.target.starts_with(start)) {
             true => Err("it does not touch that".into()),
             false => Ok(()),
         }

@@ -6,7 +6,7 @@ use tenure::core::id::Queue;
 use super::answers::{Needed, answer_call};
 use super::create_many::create_many;
 use crate::context::Context;
-use crate::creation::CreationOptions;
+use crate::creation::{CreationOptions, FailurePolicy};
 use crate::error::CliError;
 use crate::values::ByOperator;
 
@@ -27,12 +27,15 @@ pub(crate) struct Create {
     /// line is malformed, no task is created; if one is refused, the others are still created
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "id", "queue", "kind", "labels", "payload", "priority", "not_before", "delay", "saga", "UndoOptions", "PolicyOptions",
+        "FailurePolicy",
     ])]
     from_file: Option<String>,
     #[command(flatten)]
     by: ByOperator,
     #[command(flatten)]
     creation: CreationOptions,
+    #[command(flatten)]
+    failure: FailurePolicy,
 }
 
 impl Create {
@@ -40,7 +43,8 @@ impl Create {
         if let Some(file) = &self.from_file {
             return create_many(context, file, &self.by).await;
         }
-        let read = self.creation.read(context)?;
+        let mut read = self.creation.read(context)?;
+        self.failure.change(&mut read.policy);
         if let Some(id) = &self.id {
             context.out.is_about(id);
         }

@@ -7,7 +7,7 @@ use tenure::ledger::JsonText;
 use super::answers::{Needed, answer_call};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::values::{ByLease, ByOperator, TaskArgument, UndoWords, Undos, waiver};
+use crate::values::{ByLease, ByOperator, SettledByHand, TaskArgument, UndoWords, Undos};
 
 /// The reason of an operator, which can't be left out.
 fn reason_by_operator(reason: Option<String>) -> Result<String, CliError> {
@@ -220,10 +220,11 @@ impl Cancel {
 
 /// Close a task that was undone by hand
 ///
-/// Use it when a person has cleaned up. Each compensation that is still owed must be waived, with a reason.
+/// Use it when a person has cleaned up. Each compensation that is still owed needs a receipt, or must be waived with a reason.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  tenure task compensate build-42 --as alice --reason 'cleaned by hand' --waive 2=gone"
+    after_help = "Example:\n  tenure task compensate build-42 --as alice --reason 'cleaned by hand' --waive 2=gone\n  \
+        tenure task compensate build-42 --as alice --reason 'cleaned up' --receipt '1=removed by hand'"
 )]
 pub(crate) struct Compensate {
     #[command(flatten)]
@@ -231,9 +232,8 @@ pub(crate) struct Compensate {
     /// Reason; also @FILE or @-
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Number of an owed compensation that need not be undone, and why. Can be repeated
-    #[arg(long = "waive", value_name = "NUMBER=REASON", value_parser = waiver)]
-    waivers: Vec<(u32, String)>,
+    #[command(flatten)]
+    settled: SettledByHand,
     #[command(flatten)]
     by: ByOperator,
 }
@@ -245,7 +245,10 @@ impl Compensate {
         let reason = context.text("--reason", &self.reason)?;
         let ledger = context.ledger().await?;
         let mut call = ledger.mark_compensated(&id, &reason);
-        for (seq, reason) in &self.waivers {
+        for (seq, receipt) in &self.settled.receipts {
+            call = call.receipt(*seq, receipt);
+        }
+        for (seq, reason) in &self.settled.waivers {
             call = call.waive(*seq, reason);
         }
         let call = context.by_operator(call, &self.by);

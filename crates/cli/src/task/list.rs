@@ -27,9 +27,9 @@ const PAGE: usize = 500;
 #[command(after_help = "Example:\n  tenure task list --queue agents --state running --label issue=168\n  \
     tenure task list --ended-badly --since 24h")]
 pub(crate) struct List {
-    /// Show only tasks in this state. Can be repeated
-    #[arg(long = "state", value_name = "STATE", value_parser = one_of(&State::ALL, State::as_str))]
-    states: Vec<State>,
+    /// Show only tasks in this state; open is every state in which a task has not ended. Can be repeated
+    #[arg(long = "state", value_name = "STATE", value_parser = one_of(&StateChoice::ALL, StateChoice::as_str))]
+    states: Vec<StateChoice>,
     /// Show only tasks that ended with this cause
     #[arg(long, value_name = "CAUSE", value_parser = one_of(&Cause::ALL, Cause::as_str))]
     cause: Option<Cause>,
@@ -73,6 +73,39 @@ pub(crate) struct List {
     part: Part,
 }
 
+/// A state, or `open`, which stands for several as it does over HTTP.
+#[derive(Clone, Copy)]
+enum StateChoice {
+    Open,
+    Only(State),
+}
+
+impl StateChoice {
+    const ALL: [StateChoice; State::ALL.len() + 1] = {
+        let mut all = [StateChoice::Open; State::ALL.len() + 1];
+        let mut nth = 0;
+        while nth < State::ALL.len() {
+            all[nth] = StateChoice::Only(State::ALL[nth]);
+            nth += 1;
+        }
+        all
+    };
+
+    fn as_str(self) -> &'static str {
+        match self {
+            StateChoice::Open => "open",
+            StateChoice::Only(state) => state.as_str(),
+        }
+    }
+
+    fn state(self) -> Option<State> {
+        match self {
+            StateChoice::Open => None,
+            StateChoice::Only(state) => Some(state),
+        }
+    }
+}
+
 /// The options that select a part of a list.
 #[derive(Args)]
 pub(crate) struct Part {
@@ -90,10 +123,12 @@ impl List {
         let labels: Result<_, Refusal> = self.labels.into_iter().map(label).collect();
         // Lists of tasks that need attention leave out those that got it.
         let for_a_person = |state: &State| matches!(state, State::Failed | State::Quarantined);
-        let only_for_a_person = !self.states.is_empty() && self.states.iter().all(for_a_person);
+        let asks_for_open = self.states.iter().any(|choice| choice.state().is_none());
+        let states: Vec<State> = self.states.into_iter().filter_map(StateChoice::state).collect();
+        let only_for_a_person = !states.is_empty() && states.iter().all(for_a_person);
         let unattended = (self.ended_badly || only_for_a_person) && !self.all;
         let mut filter = Filter::default();
-        filter.states = self.states;
+        filter.states = states;
         filter.cause = self.cause;
         filter.queue = self.queue.map(Queue::new).transpose()?;
         filter.owner = self.owner.map(Owner::new).transpose()?;
@@ -102,7 +137,7 @@ impl List {
         filter.saga_id = self.saga_id.map(SagaId::new).transpose()?;
         filter.labels = labels?;
         filter.stale = self.stale;
-        filter.open = self.open;
+        filter.open = self.open || asks_for_open;
         filter.ended_badly = self.ended_badly;
         filter.unattended = unattended;
         filter.order = self.order;

@@ -3,7 +3,7 @@
 use clap::Args;
 use tenure::api::list::TaskAnswer;
 use tenure::core::event::Triage;
-use tenure::core::task::Task;
+use tenure::core::task::{LastLease, Task};
 use tenure::core::time::{Span, Time};
 use tenure::instant::{print_seconds, rough, rough_left};
 use tenure::ledger::Note;
@@ -115,6 +115,10 @@ fn show(
         if let Some(progress) = &lease.progress {
             lines.add("progress", format_args!("{progress} at {}", at(lease.progressed_at)));
         }
+    }
+    if let Some(LastLease { owner, epoch, since, until }) = &task.last_lease {
+        let (since, until) = (print_seconds(*since), print_seconds(*until));
+        lines.add("last held", format_args!("by {owner}, epoch {epoch}, {since} to {until}"));
     }
     if let Some(cancel) = &task.cancel {
         lines.add("cancel", format_args!("asked by {} at {}: {}", cancel.by, at(cancel.at), cancel.reason));

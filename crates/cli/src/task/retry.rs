@@ -5,7 +5,7 @@ use clap::Args;
 use super::answers::{Needed, answer_call};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::values::{ByOperator, TaskArgument, waiver};
+use crate::values::{ByOperator, SettledByHand, TaskArgument};
 
 /// Retry a failed, compensated or quarantined task as a new task
 ///
@@ -13,7 +13,8 @@ use crate::values::{ByOperator, TaskArgument, waiver};
 /// which is undone first. The old task does not change, except that it names the new one. A task can be retried once.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  tenure task retry build-42 --as alice --reason 'handler added' --waive 2=gone"
+    after_help = "Example:\n  tenure task retry build-42 --as alice --reason 'handler added' --waive 2=gone\n  \
+        tenure task retry build-42 --as alice --reason 'cleaned up' --receipt '1=removed by hand'"
 )]
 pub(crate) struct Retry {
     #[command(flatten)]
@@ -24,9 +25,8 @@ pub(crate) struct Retry {
     /// Id of the new task [default: a new id, which is printed]
     #[arg(long = "id", value_name = "ID")]
     successor: Option<String>,
-    /// Number of an owed compensation that need not be undone, and why. Can be repeated
-    #[arg(long = "waive", value_name = "NUMBER=REASON", value_parser = waiver)]
-    waivers: Vec<(u32, String)>,
+    #[command(flatten)]
+    settled: SettledByHand,
     #[command(flatten)]
     by: ByOperator,
 }
@@ -41,7 +41,10 @@ impl Retry {
         if let Some(successor) = &self.successor {
             call = call.id(successor);
         }
-        for (seq, reason) in &self.waivers {
+        for (seq, receipt) in &self.settled.receipts {
+            call = call.receipt(*seq, receipt);
+        }
+        for (seq, reason) in &self.settled.waivers {
             call = call.waive(*seq, reason);
         }
         let call = context.by_operator(call, &self.by);

@@ -80,10 +80,12 @@ impl Add {
 /// Record that an undo ran, failed, or is waived
 ///
 /// Use it with --receipt after an undo that ran, with --error after one that failed, or with --waive for one that need not
-/// run. Only an operator can waive.
+/// run. The holder gives --owner and --epoch. An operator gives a receipt without them after undoing it by hand; only an
+/// operator can waive.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure task undo settle build-42 1 --owner w1 --epoch 1 --receipt 'closed'\n  \
+                  tenure task undo settle build-42 1 --as alice --receipt 'closed by hand'\n  \
                   tenure task undo settle build-42 1 --as alice --waive --reason 'gone already'"
 )]
 #[group(id = "outcome", required = true, multiple = false)]
@@ -104,8 +106,8 @@ pub(crate) struct Settle {
     /// Record that the undo need not run, for the given --reason
     #[arg(long, group = "outcome", requires = "reason", conflicts_with_all = ["owner", "epoch"])]
     waive: bool,
-    /// Why it is waived; also @FILE or @-
-    #[arg(long, value_name = "TEXT", requires = "waive")]
+    /// Why it is waived, or was undone by hand; also @FILE or @- [default: the receipt]
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["owner", "epoch", "error"])]
     reason: Option<String>,
     #[command(flatten)]
     by: ByOperator,
@@ -124,10 +126,28 @@ impl Settle {
             let call = context.by_operator(ledger.waive(&id, seq, &reason), &self.by);
             return answer_call(context, &ledger, call, Needed::Nothing).await;
         }
-        let holder = context.the_holder(&id, &self.lease)?;
+        let holder = match &self.error {
+            None => context.holder(&id, &self.lease, &self.by)?,
+            // Nobody but the holder knows of a failed try.
+            Some(_) => Some(context.the_holder(&id, &self.lease)?),
+        };
         let receipt = context.optional_text("--receipt", self.receipt)?;
         let error = context.optional_text("--error", self.error)?;
+        let reason = context.optional_text("--reason", self.reason)?;
         let ledger = context.ledger().await?;
+        let Some(holder) = holder else {
+            let call = ledger.settle_by_hand(&id, seq, &receipt.unwrap_or_default());
+            let call = match &reason {
+                Some(reason) => call.because(reason),
+                None => call,
+            };
+            let call = context.by_operator(call, &self.by);
+            return answer_call(context, &ledger, call, Needed::Nothing).await;
+        };
+        if reason.is_some() {
+            let words = "--reason is only for operators; pass --as to settle it by hand";
+            return Err(CliError::Usage(words.to_owned()));
+        }
         let call = match (receipt, error) {
             (Some(receipt), _) => ledger.settle(&id, &holder, seq, &receipt),
             (None, error) => ledger.tried(&id, &holder, seq, &error.unwrap_or_default()),

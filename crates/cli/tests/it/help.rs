@@ -195,6 +195,8 @@ fn help_shows_what_there_is() {
       cancel      Ask a task to stop
       compensate  Close a task that was undone by hand
       note        Add a note to a task
+      label       Set and remove labels of a task that has not ended
+      set         Change a task that nobody holds
       retry       Retry a failed, compensated or quarantined task as a new task
       undo        Register what to undo, and settle, adopt or list it
       help        Print this message or the help of the given subcommand(s)
@@ -286,27 +288,33 @@ fn help_shows_what_there_is() {
           --saga <SAGA>  Second unique name, for the task's saga [default: the task id]
 
     Policy:
-          --ttl <DURATION>           How long a lease lasts unless it is renewed, 1s to 7d [default:
-                                     60s]
-          --max-attempts <COUNT>     Maximum number of attempts [default: 1]
-          --on-lapse <ACTION>        What to do when a lease lapses: undo and try again (recover), wait
-                                     for somebody to acquire it (hold), or quarantine it [default:
-                                     recover] [possible values: recover, hold, quarantine]
-          --when-spent <STATE>       State of the task when it has no attempts left [default:
-                                     compensated] [possible values: compensated, quarantined]
-          --stall-after <DURATION>   Maximum time without progress: heartbeats don't extend the lease
-                                     beyond it [default: off]
-          --time-limit <DURATION>    Maximum time of an attempt: heartbeats don't extend the lease
-                                     beyond it [default: off]
-          --start-within <DURATION>  Maximum time until the first attempt begins, once the task is
-                                     created and due [default: off]
-          --lock-delay <DURATION>    How long takeover and recovery wait after a lease lapses, for side
-                                     effects that can't be fenced [default: off]
-          --cancel-grace <DURATION>  How long a holder that was told to stop can still renew its lease
-                                     [default: off]
-          --backoff-base <DURATION>  Wait after the first attempt [default: 1s]
-          --backoff-factor <FACTOR>  Factor by which each further wait is longer [default: 2]
-          --backoff-cap <DURATION>   Longest wait between attempts [default: 5m]
+          --ttl <DURATION>            How long a lease lasts unless it is renewed, 1s to 7d [default:
+                                      60s]
+          --max-attempts <COUNT>      Maximum number of attempts [default: 1]
+          --on-lapse <ACTION>         What to do when a lease lapses: undo and try again (recover), wait
+                                      for somebody to acquire it (hold), quarantine it, or recover it
+                                      unless somebody acquires it first (either) [default: recover]
+                                      [possible values: recover, hold, quarantine, either]
+          --recover-after <DURATION>  How long after a lapse recovery leaves the task to others, with
+                                      --on-lapse either [default: off]
+          --when-spent <STATE>        State of the task when it has no attempts left [default:
+                                      compensated] [possible values: compensated, quarantined]
+          --stall-after <DURATION>    Maximum time without progress: heartbeats don't extend the lease
+                                      beyond it [default: off]
+          --time-limit <DURATION>     Maximum time of an attempt: heartbeats don't extend the lease
+                                      beyond it [default: off]
+          --start-within <DURATION>   Maximum time until the first attempt begins, once the task is
+                                      created and due [default: off]
+          --lock-delay <DURATION>     How long takeover and recovery wait after a lease lapses, for side
+                                      effects that can't be fenced [default: off]
+          --cancel-grace <DURATION>   How long a holder that was told to stop can still renew its lease
+                                      [default: off]
+          --backoff-base <DURATION>   Wait after the first attempt [default: 1s]
+          --backoff-factor <FACTOR>   Factor by which each further wait is longer [default: 2]
+          --backoff-cap <DURATION>    Longest wait between attempts [default: 5m]
+          --on-failure <ACTION>       What becomes of the task if its holder fails it: fail closes it,
+                                      quarantine parks it for a person [default: fail] [possible values:
+                                      fail, quarantine]
 
     Global options:
           --store <URL>       Store to use: sqlite:PATH, postgres://USER@HOST/DATABASE, http://HOST:PORT
@@ -330,7 +338,8 @@ fn help_shows_what_there_is() {
     Record that an undo ran, failed, or is waived
 
     Use it with --receipt after an undo that ran, with --error after one that failed, or with --waive
-    for one that need not run. Only an operator can waive.
+    for one that need not run. The holder gives --owner and --epoch. An operator gives a receipt without
+    them after undoing it by hand; only an operator can waive.
 
     Usage: tenure task undo settle [OPTIONS] <--receipt <TEXT>|--error <TEXT>|--waive> [ID] [NUMBER]
 
@@ -364,7 +373,9 @@ fn help_shows_what_there_is() {
               Record that the undo need not run, for the given --reason
 
           --reason <TEXT>
-              Why it is waived; also @FILE or @-
+              Why it is waived, or was undone by hand; also @FILE or @-
+              
+              [default: the receipt]
 
           --as <WHO>
               Name to record as the actor
@@ -423,6 +434,7 @@ fn help_shows_what_there_is() {
 
     Example:
       tenure task undo settle build-42 1 --owner w1 --epoch 1 --receipt 'closed'
+      tenure task undo settle build-42 1 --as alice --receipt 'closed by hand'
       tenure task undo settle build-42 1 --as alice --waive --reason 'gone already'
     $ tenure token create -h
     Create a token and show its secret once

@@ -13,6 +13,7 @@ mod waiting;
 
 mod api;
 mod bench;
+mod by_hand;
 mod clients;
 mod demo;
 mod deploy;

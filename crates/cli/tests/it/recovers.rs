@@ -139,7 +139,7 @@ tries = 1
 #[test]
 fn an_undo_finds_everything_about_it_on_its_input_and_no_lease_in_its_environment() {
     let place = Place::new();
-    place.owing("a", "--undo look=x --undo-reason why");
+    place.owing("a", "--undo look=x --undo-reason why --saga s-1 --label issue=168 --payload {\"n\":1.50}");
     let settings = r#"
 [undo.look]
 run = ["sh", "-c", "cat; env | grep -E 'TENURE_(TASK|OWNER|EPOCH)' || true"]
@@ -156,10 +156,51 @@ allow = "x"
         json(asked),
         json(
             r#"{"key":"default/a/1/1","namespace":"default","task":"a","seq":1,"kind":"look","target":"x",
-                "reason":"why","epoch":2,"tries":0}"#
+                "reason":"why","epoch":2,"tries":0,"saga_id":"s-1","labels":{"issue":"168"},"payload":{"n":1.50}}"#
         )
     );
     assert!(!receipt.contains("TENURE_OWNER="), "{receipt}");
+}
+
+#[test]
+fn a_label_is_a_word_of_the_command_where_its_own_pattern_matches() {
+    let place = Place::new();
+    let settings = r#"
+[undo.say]
+run = ["echo", "saga={saga_id}", "issue={label.issue}"]
+allow = "x"
+allow_label.issue = "^[0-9]+$"
+"#;
+    place.owing("good", "--undo say=x --label issue=168");
+    place.owing("bad", "--undo say=x --label issue=1;2");
+    place.owing("without", "--undo say=x");
+    let told = place.recovers(settings, "");
+    let of = |id: &str| {
+        let one = told.iter().find(|one| one["task"] == id).expect("it was recovered");
+        (one["outcome"].as_str().expect("a word"), one["because"].as_str().unwrap_or_default())
+    };
+    assert_eq!(of("good").0, "compensated");
+    let receipt = place.task("good")["compensations"][0]["receipt"].to_string();
+    assert!(receipt.contains("saga=good issue=168"), "{receipt}");
+    for (id, words) in [("bad", "the label issue"), ("without", "the task has no label issue")] {
+        let (outcome, because) = of(id);
+        assert_eq!((outcome, place.task(id)["cause"].as_str()), ("quarantined", Some("undo_unhandled")));
+        assert!(because.contains(words), "{because}");
+    }
+}
+
+#[test]
+fn a_run_with_tries_now_hands_back_what_failed_for_the_next_run() {
+    let place = Place::new();
+    place.owing("a", &format!("--undo remove={}", place.target("missing")));
+    let config = place.settings(&REMOVE.replace("10ms", "1m"));
+    let told = place.done(&format!("recover --config {config} --tries-now 1"));
+    let words = "a: handed back after 1 try, due again in 60s: remove failed: exited with 1";
+    assert!(told.starts_with(words), "{told}");
+    let task = place.task("a");
+    assert_eq!((&task["state"], &task["compensations"][0]["tries"]), (&json("\"compensating\""), &json("1")));
+    let Ended { status, errors, .. } = place.run("recover --watch --tries-now 1");
+    assert!(status == 2 && errors.contains("cannot be used with"), "{errors}");
 }
 
 #[test]
@@ -224,6 +265,11 @@ fn settings_that_make_no_sense_are_told_with_their_place() {
         ("[undo.k]\nrun = [\"{target}\"]\nallow = \"x\"", "undo.k"),
         ("[undo.k]\nrun = [\"rm\"]\nallow = \"x\"\ntimeout = \"soon\"", "undo.k: invalid: timeout"),
         ("[undo.k]\nrun = [\"rm\"]\nallow = \"x\"\ntries = 0", "undo.k: `tries`"),
+        (
+            "[undo.k]\nrun = [\"rm\", \"{label.a}\"]\nallow = \"x\"",
+            "undo.k: `{label.a}` needs `allow_label.a`",
+        ),
+        ("[undo.k]\npost = \"http://x\"\nallow_label.a = \"x\"", "undo.k: `allow_label` is only for `run`"),
         ("[undo.k]\npost = \"http://x\"", "undo.k: `post` needs `secret_file`"),
         ("[undo.k]\nrun = [\"rm\"]\nallow = \"x\"\nshell = true", "unknown field `shell`"),
         ("[undo.none]\nrun = [\"rm\"]\nallow = \"x\"", "undo.none"),

@@ -71,6 +71,7 @@ fn a_task_is_created_held_and_completed() {
     label      issue=168
     attempts   1 of 3
     revision   5, epoch 1
+    last held  by w1, epoch 1, 2026-01-31T12:00:05Z to 2026-01-31T12:00:35Z
     payload    {"repo":"x"}
     result     {"pr":12}
     policy     ttl 60s, up to 3 attempts, on lapse recover, when spent compensated
@@ -154,7 +155,7 @@ fn a_person_ends_what_nobody_holds_with_a_reason() {
         ),
         @r#"
     $ tenure task compensate t --as bob --reason 'cleaned by hand'
-    error: refused: compensation_owed: the task owes compensations: waive each of them in this command (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
+    error: refused: compensation_owed: the task owes compensations: waive each of them in this command, or give its receipt (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
       → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, unless the policy is on_lapse hold; a new holder can settle or adopt it; an operator can waive it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
     status 3
     $ tenure task compensate t --as bob --reason 'cleaned by hand' --waive 1=gone

@@ -65,7 +65,7 @@ fn words_that_make_no_command_are_usage_errors() {
     status 2
     $ tenure task list --state runing
     error: invalid value 'runing' for '--state <STATE>'
-      [possible values: planned, dispatched, running, compensating, completed, failed, compensated, quarantined]
+      [possible values: planned, dispatched, running, compensating, completed, failed, compensated, quarantined, open]
 
       tip: a similar value exists: 'running'
 
@@ -498,8 +498,8 @@ fn files_that_are_no_store_are_unavailable_and_left_as_they_are() {
     assert!(!world.folder.path().join("typo.db").exists());
     assert_snapshot!(world.told(&format!("--store sqlite:{newer} -o json task list")), @r#"
     $ tenure --store sqlite:<folder>/newer.db -o json task list
-    {"unavailable":{"message":"<folder>/newer.db has schema version 99, but this program supports only up to 4; use a newer version of it"}}
-    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, but this program supports only up to 4; use a newer version of it
+    {"unavailable":{"message":"<folder>/newer.db has schema version 99, but this program supports only up to 5; use a newer version of it"}}
+    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, but this program supports only up to 5; use a newer version of it
     status 5
     "#);
 }

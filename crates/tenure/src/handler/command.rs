@@ -28,7 +28,7 @@ pub struct CommandHandler {
 }
 
 impl CommandHandler {
-    /// A handler that runs this command for the targets that it accepts.
+    /// A handler that runs this command for the targets and labels that it accepts.
     pub fn new(template: Template) -> CommandHandler {
         CommandHandler { template, folder: None }
     }
@@ -39,8 +39,8 @@ impl CommandHandler {
     }
 
     fn launch(&self, call: &UndoCall, lease: &LeaseWatch) -> Result<Launch, UndoError> {
-        // The configuration may have changed since the target was checked.
-        self.template.accepts(&call.target).map_err(UndoError::Permanent)?;
+        // The configuration or a label may have changed since this was checked.
+        self.template.accepts(call).map_err(UndoError::Permanent)?;
         let words = self.template.words(call);
         let Some((program, arguments)) = words.split_first() else {
             return Err(UndoError::Permanent("the command has no words".into()));
@@ -71,8 +71,8 @@ impl CommandHandler {
 }
 
 impl Handler for CommandHandler {
-    fn accepts(&self, target: &str) -> Result<(), String> {
-        self.template.accepts(target)
+    fn accepts(&self, call: &UndoCall) -> Result<(), String> {
+        self.template.accepts(call)
     }
 
     fn undo(&self, call: UndoCall, lease: LeaseWatch) -> BoxFuture<'static, Undone> {

@@ -7,35 +7,48 @@
 //! Some programs take code or a command as an argument, such as `ssh`, `eval` or `python -c`. This module can't know
 //! them all; for these, `allow` is the only protection.
 //!
-//! The placeholders are `{target}`, `{task}`, `{key}`, `{kind}`, `{namespace}`, `{seq}` and `{epoch}`. They are
-//! replaced once: a placeholder inside a target is left as it is. Any other `{word}` of lowercase letters and `_` is
-//! an error, because it is probably a typing error. Other braces are literal, so `{ print $1 }` and `{a,b}` need no
-//! escape.
+//! The placeholders are `{target}`, `{task}`, `{saga_id}`, `{key}`, `{kind}`, `{namespace}`, `{seq}`, `{epoch}`, and
+//! `{label.KEY}` for a label of the task. They are replaced once: a placeholder inside a target is left as it is. Any
+//! other `{word}` of lowercase letters and `_` is an error, because it is probably a typing error. Other braces are
+//! literal, so `{ print $1 }` and `{a,b}` need no escape.
+//!
+//! The creator of a task chooses its labels, as it chooses targets. So each label that the command uses needs a pattern
+//! of its own, and a task without the label is not accepted.
 
-use regex::{Regex, RegexBuilder};
+mod pattern;
+mod word;
+
+use std::collections::BTreeMap;
+
+use tenure_core::id::LabelKey;
 
 use crate::handler::UndoCall;
 
-/// The largest compiled size of a pattern. It also bounds the cost of a match, which takes at most this many
-/// steps for each character.
-const PATTERN_BYTES_MAX: usize = 1024 * 1024;
-/// How deep a pattern may be nested.
-const PATTERN_DEPTH_MAX: u32 = 64;
-/// How much of a target is shown where it is refused.
-const SHOWN_CHARS_MAX: usize = 200;
+use pattern::{Pattern, shown};
+use word::{Place, Word};
 
-/// A command with placeholders, and the pattern of the targets that it may be run for.
+/// A command with placeholders, and the patterns of the targets and labels that it may be run for.
 #[derive(Clone, Debug)]
 pub struct Template {
     words: Vec<Word>,
-    pattern: String,
-    /// The pattern, anchored at both ends.
-    allow: Regex,
+    allow: Pattern,
+    /// Of each label that a task must have.
+    allow_label: BTreeMap<LabelKey, Pattern>,
 }
 
 impl Template {
     /// Reads the words of a command, and the pattern that the whole of a target must match, whether it has anchors or not.
     pub fn new(argv: Vec<String>, allow: &str) -> Result<Template, String> {
+        Template::with_labels(argv, allow, &BTreeMap::new())
+    }
+
+    /// The same, with patterns by the key of a label. A task must have each of these labels, and the pattern must match the
+    /// whole of its value. A label that the command has a placeholder for needs one.
+    pub fn with_labels(
+        argv: Vec<String>,
+        allow: &str,
+        allow_label: &BTreeMap<String, String>,
+    ) -> Result<Template, String> {
         let words = argv.iter().map(|text| Word::new(text)).collect::<Result<Vec<_>, _>>()?;
         let Some((program, _)) = words.split_first() else {
             return Err("the command is empty; give at least a program".into());
@@ -53,158 +66,62 @@ impl Template {
         }
         refuse_names_as_options(&words)?;
         refuse_scripts_with_placeholders(&words)?;
-        Ok(Template { words, pattern: allow.to_owned(), allow: whole(allow)? })
+        let allow_label = label_patterns(&words, allow_label)?;
+        Ok(Template { words, allow: Pattern::new("allow", allow)?, allow_label })
     }
 
-    /// Whether the command may be run for this target; if not, why.
-    pub fn accepts(&self, target: &str) -> Result<(), String> {
-        if !self.allow.is_match(target) {
-            return Err(format!(
-                "the target {} is not allowed: `{}` does not match the whole of it",
-                shown(target),
-                self.pattern
-            ));
+    /// Whether the command may be run for this call; if not, why.
+    pub fn accepts(&self, call: &UndoCall) -> Result<(), String> {
+        self.allow.allows("the target", &call.target)?;
+        self.refuse_as_option("the target", &call.target, (&Place::Target, "target"))?;
+        for (key, pattern) in &self.allow_label {
+            let value = call.labels.get(key.as_str()).ok_or_else(|| {
+                format!("the task has no label {key}, and `allow_label.{key}` must match its value")
+            })?;
+            let what = format!("the label {key}");
+            pattern.allows(&what, value)?;
+            self.refuse_as_option(&what, value, (&Place::Label(key.clone()), &format!("label.{key}")))?;
         }
-        if target.starts_with('-')
-            && before_double_dash(&self.words).any(|word| word.begins_with(Place::Target))
-        {
+        Ok(())
+    }
+
+    /// Refuses a value that the program could take for an option where a word begins with its placeholder.
+    fn refuse_as_option(&self, what: &str, value: &str, (place, name): (&Place, &str)) -> Result<(), String> {
+        if value.starts_with('-') && before_double_dash(&self.words).any(|word| word.begins_with(place)) {
             return Err(format!(
-                "the target {} could be read as an option: put `--` before `{{target}}` if the program knows it",
-                shown(target)
+                "{what} {} could be read as an option: put `--` before `{{{name}}}` if the program knows it",
+                shown(value)
             ));
         }
         Ok(())
     }
 
-    /// The program and its arguments for this call. As many as the template has, whatever the target.
+    /// The program and its arguments for this call. As many as the template has, whatever the call.
     pub fn words(&self, call: &UndoCall) -> Vec<String> {
         self.words.iter().map(|word| word.filled(call)).collect()
     }
 }
 
-/// What a placeholder stands for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
-    Target,
-    Task,
-    Key,
-    Kind,
-    Namespace,
-    Seq,
-    Epoch,
-}
-
-impl Place {
-    const ALL: [(&'static str, Place); 7] = [
-        ("target", Place::Target),
-        ("task", Place::Task),
-        ("key", Place::Key),
-        ("kind", Place::Kind),
-        ("namespace", Place::Namespace),
-        ("seq", Place::Seq),
-        ("epoch", Place::Epoch),
-    ];
-
-    fn named(name: &str) -> Result<Place, String> {
-        let found = Place::ALL.into_iter().find(|(known, _)| *known == name);
-        found.map(|(_, place)| place).ok_or_else(|| {
-            let known: Vec<String> = Place::ALL.iter().map(|(known, _)| format!("{{{known}}}")).collect();
-            format!(
-                "unknown placeholder `{{{name}}}`: use one of {}. To write literal braces, put something other than a \
-                 lowercase letter inside, such as a blank",
-                known.join(", ")
-            )
-        })
+/// The pattern of each label, those of the placeholders among them.
+fn label_patterns(
+    words: &[Word],
+    given: &BTreeMap<String, String>,
+) -> Result<BTreeMap<LabelKey, Pattern>, String> {
+    let mut patterns = BTreeMap::new();
+    for (key, text) in given {
+        let setting = format!("allow_label.{key}");
+        let named = LabelKey::new(key.as_str())
+            .map_err(|invalid| format!("`{setting}` names no label: a key has {}", invalid.limit))?;
+        patterns.insert(named, Pattern::new(&setting, text)?);
     }
-
-    fn push_to(self, text: &mut String, call: &UndoCall) {
-        match self {
-            Place::Target => text.push_str(&call.target),
-            Place::Task => text.push_str(&call.task),
-            Place::Key => text.push_str(&call.key),
-            Place::Kind => text.push_str(&call.kind),
-            Place::Namespace => text.push_str(&call.namespace),
-            Place::Seq => text.push_str(&call.seq.to_string()),
-            Place::Epoch => text.push_str(&call.epoch.to_string()),
-        }
+    let without = words.iter().flat_map(Word::labels).find(|key| !patterns.contains_key(*key));
+    match without {
+        None => Ok(patterns),
+        Some(key) => Err(format!(
+            "`{{label.{key}}}` needs `allow_label.{key}`, a regular expression that the whole value must match: \
+             the creator of a task must not be able to choose any value"
+        )),
     }
-}
-
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Piece {
-    Literal(String),
-    Place(Place),
-}
-
-/// One word of the command. No two literals stand side by side in it.
-#[derive(Clone, Debug)]
-struct Word(Vec<Piece>);
-
-impl Word {
-    fn new(text: &str) -> Result<Word, String> {
-        if text.contains('\0') {
-            return Err(format!("the word {} contains a NUL character, which no argument can", shown(text)));
-        }
-        let (mut pieces, mut literal, mut rest) = (Vec::new(), String::new(), text);
-        while let Some(at) = rest.find('{') {
-            let (before, from_brace) = rest.split_at(at);
-            literal.push_str(before);
-            match name_in_braces(from_brace) {
-                Some(name) => {
-                    if !literal.is_empty() {
-                        pieces.push(Piece::Literal(std::mem::take(&mut literal)));
-                    }
-                    pieces.push(Piece::Place(Place::named(name)?));
-                    rest = &from_brace[name.len() + "{}".len()..];
-                }
-                None => {
-                    literal.push('{');
-                    rest = &from_brace["{".len()..];
-                }
-            }
-        }
-        literal.push_str(rest);
-        if !literal.is_empty() {
-            pieces.push(Piece::Literal(literal));
-        }
-        Ok(Word(pieces))
-    }
-
-    /// The word itself, if it is the same for every call.
-    fn literal(&self) -> Option<&str> {
-        match self.0.as_slice() {
-            [] => Some(""),
-            [Piece::Literal(text)] => Some(text),
-            _ => None,
-        }
-    }
-
-    fn begins_with(&self, place: Place) -> bool {
-        self.0.first() == Some(&Piece::Place(place))
-    }
-
-    /// Whether that is the beginning of the word for every call.
-    fn begins_with_text(&self, start: &str) -> bool {
-        matches!(self.0.first(), Some(Piece::Literal(text)) if text.starts_with(start))
-    }
-
-    fn filled(&self, call: &UndoCall) -> String {
-        let mut text = String::new();
-        for piece in &self.0 {
-            match piece {
-                Piece::Literal(literal) => text.push_str(literal),
-                Piece::Place(place) => place.push_to(&mut text, call),
-            }
-        }
-        text
-    }
-}
-
-/// The name between the brace that the text begins with and the next one, if only a placeholder could look like it.
-fn name_in_braces(text: &str) -> Option<&str> {
-    let (name, _) = text.strip_prefix('{')?.split_once('}')?;
-    let fits = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    fits.then_some(name)
 }
 
 /// The words that a program may take for options: those after its own name, up to `--`.
@@ -216,9 +133,9 @@ fn before_double_dash(words: &[Word]) -> impl Iterator<Item = &Word> {
 /// completely or not at all, so this must not fail in the middle of it. So a template must be safe for every id.
 /// The author of the template chooses the kind, and the numbers have no sign.
 fn refuse_names_as_options(words: &[Word]) -> Result<(), String> {
-    let named = [Place::Task, Place::Namespace, Place::Key];
-    for (name, place) in Place::ALL.iter().filter(|(_, place)| named.contains(place)) {
-        if before_double_dash(words).any(|word| word.begins_with(*place)) {
+    let named = [Place::Task, Place::SagaId, Place::Namespace, Place::Key];
+    for (name, place) in Place::FIXED.iter().filter(|(_, place)| named.contains(place)) {
+        if before_double_dash(words).any(|word| word.begins_with(place)) {
             return Err(format!(
                 "an argument that begins with `{{{name}}}` could be read as an option: put `--` before it, or prefix it, \
                  for example with `--{name}=`"
@@ -275,34 +192,10 @@ fn operand<'a>(mut words: impl Iterator<Item = &'a Word>) -> Option<&'a Word> {
     next
 }
 
-/// A pattern that matches only the whole of a text. `^` and `$` of the author's own do no harm within, and `(?m)` ends with
-/// the group.
-fn whole(pattern: &str) -> Result<Regex, String> {
-    if pattern.is_empty() {
-        return Err("`allow` is empty; it would allow only the empty target".into());
-    }
-    let compiled = |pattern: &str| {
-        let mut builder = RegexBuilder::new(pattern);
-        builder.size_limit(PATTERN_BYTES_MAX).nest_limit(PATTERN_DEPTH_MAX).build()
-    };
-    // By itself first: `a)|(?:b` is a pattern only between our own parentheses, and would be anchored at neither end.
-    compiled(pattern).map_err(|error| format!("`allow` is not a valid regular expression: {error}"))?;
-    // No group is closed by a comment that `(?x)` allows at the end of a pattern.
-    compiled(&format!(r"\A(?:{pattern})\z")).map_err(|error| {
-        format!("`allow` must not end with a comment, because it has to match the whole target: {error}")
-    })
-}
-
-/// A text for people, with invisible characters escaped.
-fn shown(text: &str) -> String {
-    let mut chars = text.chars();
-    let beginning: String = chars.by_ref().take(SHOWN_CHARS_MAX).collect();
-    let rest = if chars.next().is_some() { "…" } else { "" };
-    format!("{beginning:?}{rest}")
-}
-
 #[cfg(test)]
 mod tests {
+    use tenure_core::id::Document;
+
     use super::*;
 
     fn template(argv: &[&str], allow: &str) -> Result<Template, String> {
@@ -318,12 +211,21 @@ mod tests {
             key: "shop/build-42/3/7".into(),
             namespace: "shop".into(),
             task: "build-42".into(),
+            saga_id: "release-7".into(),
             seq: 3,
             kind: "remove-worktree".into(),
             target: target.into(),
             reason: None,
             epoch: 8,
             tries: 0,
+            labels: BTreeMap::from([("issue".into(), "168".into()), ("x.y".into(), "-rf".into())]),
+            payload: Document::null(),
+        }
+    }
+
+    impl Template {
+        fn takes(&self, target: &str) -> Result<(), String> {
+            self.accepts(&call(target))
         }
     }
 
@@ -372,9 +274,24 @@ mod tests {
 
     #[test]
     fn every_placeholder_is_replaced_wherever_it_stands() {
-        let argv =
-            ["undo", "--of={namespace}/{task}", "{target}x{target}", "{kind}", "{seq}.{epoch}", "k={key}"];
-        let expected = ["undo", "--of=shop/build-42", "axa", "remove-worktree", "3.8", "k=shop/build-42/3/7"];
+        let argv = [
+            "undo",
+            "--of={namespace}/{task}",
+            "{target}x{target}",
+            "{kind}",
+            "{seq}.{epoch}",
+            "k={key}",
+            "s={saga_id}",
+        ];
+        let expected = [
+            "undo",
+            "--of=shop/build-42",
+            "axa",
+            "remove-worktree",
+            "3.8",
+            "k=shop/build-42/3/7",
+            "s=release-7",
+        ];
         assert_eq!(words(&argv, "a"), expected);
     }
 
@@ -397,7 +314,12 @@ mod tests {
     fn a_word_that_looks_like_a_placeholder_must_be_one() {
         for word in ["{tagret}", "a{task_id}", "{{print}}"] {
             let said = refused(&["x", word]);
-            assert!(said.contains("{target}, {task}, {key}, {kind}, {namespace}, {seq}, {epoch}"), "{said}");
+            assert!(
+                said.contains(
+                    "{target}, {task}, {saga_id}, {key}, {kind}, {namespace}, {seq}, {epoch}, or {label.KEY}"
+                ),
+                "{said}"
+            );
         }
         assert!(refused(&["x", "a{task_id}b"]).contains("`{task_id}`"));
     }
@@ -416,9 +338,9 @@ mod tests {
     fn a_pattern_must_match_the_whole_target_anchored_or_not() {
         for pattern in ["[a-z]+", "^[a-z]+$", "^[a-z]+", "[a-z]+$", "(?m)^[a-z]+$", r"\A[a-z]+\z"] {
             let template = allowing(pattern);
-            assert_eq!(template.accepts("abc"), Ok(()), "{pattern}");
+            assert_eq!(template.takes("abc"), Ok(()), "{pattern}");
             for target in ["abc\n", "\nabc", "abc\nabc", "abc/..", "../abc", "abc ", "", "ABC"] {
-                assert!(template.accepts(target).is_err(), "`{pattern}` must not match {target:?}");
+                assert!(template.takes(target).is_err(), "`{pattern}` must not match {target:?}");
             }
         }
     }
@@ -428,10 +350,10 @@ mod tests {
         for pattern in ["a|b|ab", "^a|b|ab$", "(?m)^a$|^b$|^ab$"] {
             let template = allowing(pattern);
             for target in ["a", "b", "ab"] {
-                assert_eq!(template.accepts(target), Ok(()), "{pattern}");
+                assert_eq!(template.takes(target), Ok(()), "{pattern}");
             }
             for target in ["ax", "xb", "abx", "a\nb", "b\n"] {
-                assert!(template.accepts(target).is_err(), "`{pattern}` must not match {target:?}");
+                assert!(template.takes(target).is_err(), "`{pattern}` must not match {target:?}");
             }
         }
     }
@@ -454,16 +376,16 @@ mod tests {
 
     #[test]
     fn a_refused_target_is_shown_with_what_can_not_be_seen() {
-        let said = allowing("^/srv/[a-z]+$").accepts("/srv/x\n\u{202e}\u{1b}[2J").expect_err("a refusal");
+        let said = allowing("^/srv/[a-z]+$").takes("/srv/x\n\u{202e}\u{1b}[2J").expect_err("a refusal");
         let expected = r#"the target "/srv/x\n\u{202e}\u{1b}[2J" is not allowed: `^/srv/[a-z]+$` does not match the whole of it"#;
         assert_eq!(said, expected);
-        let said = allowing("a").accepts(&"ä".repeat(2_000)).expect_err("a refusal");
+        let said = allowing("a").takes(&"ä".repeat(2_000)).expect_err("a refusal");
         assert!(said.contains("ä\"… is not allowed") && said.len() < 600, "{said}");
     }
 
     #[test]
     fn a_target_is_never_read_as_an_option() {
-        let accepts = |argv: &[&str]| template(argv, ".*").expect("a template").accepts("-rf");
+        let accepts = |argv: &[&str]| template(argv, ".*").expect("a template").takes("-rf");
         let said = accepts(&["rm", "{target}"]).expect_err("an option");
         assert!(said.contains("could be read as an option"), "{said}");
         assert!(accepts(&["rm", "{target}.old"]).is_err());
@@ -473,12 +395,12 @@ mod tests {
         assert!(accepts(&["rm", "./{target}"]).is_ok());
         assert!(accepts(&["rm", "--target={target}"]).is_ok());
         assert!(accepts(&["true"]).is_ok());
-        assert_eq!(template(&["rm", "{target}"], ".*").expect("a template").accepts("a-b"), Ok(()));
+        assert_eq!(template(&["rm", "{target}"], ".*").expect("a template").takes("a-b"), Ok(()));
     }
 
     #[test]
     fn nor_is_a_name_that_whoever_creates_a_task_chooses() {
-        for name in ["{task}", "{namespace}", "{key}"] {
+        for name in ["{task}", "{saga_id}", "{namespace}", "{key}"] {
             let said = refused(&["x", name]);
             assert!(said.contains("could be read as an option"), "{said}");
             for argv in [&["x", "--", name][..], &["x", &format!("--of={name}")]] {
@@ -501,5 +423,54 @@ mod tests {
         for argv in [&["sh", "-c", "rm -- \"$1\"", "sh", "{target}"][..], &["sh", "/opt/undo", "{target}"]] {
             assert!(template(argv, ".*").is_ok(), "{argv:?}");
         }
+    }
+
+    fn with_labels(argv: &[&str], patterns: &[(&str, &str)]) -> Result<Template, String> {
+        let argv = argv.iter().map(|word| (*word).to_owned()).collect();
+        let patterns = patterns.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
+        Template::with_labels(argv, ".*", &patterns)
+    }
+
+    #[test]
+    fn a_label_is_an_argument_when_its_own_pattern_matches_the_whole_of_it() {
+        let argv = ["x", "--issue={label.issue}", "{label.issue}"];
+        let said = with_labels(&argv, &[]).expect_err("no pattern");
+        assert!(said.starts_with("`{label.issue}` needs `allow_label.issue`"), "{said}");
+        let template = with_labels(&argv, &[("issue", "^[0-9]+$")]).expect("a template");
+        assert_eq!(template.takes("a"), Ok(()));
+        assert_eq!(template.words(&call("a")), ["x", "--issue=168", "168"]);
+        for (value, words) in [
+            (
+                Some("168; reboot"),
+                r#"the label issue "168; reboot" is not allowed: `^[0-9]+$` does not match"#,
+            ),
+            (None, "the task has no label issue, and `allow_label.issue` must match its value"),
+        ] {
+            let labels = value.map(|value| ("issue".to_owned(), value.to_owned()));
+            let refused = template.accepts(&UndoCall { labels: labels.into_iter().collect(), ..call("a") });
+            assert!(refused.as_ref().is_err_and(|said| said.starts_with(words)), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_a_label_without_a_placeholder_must_match_too() {
+        let template = with_labels(&["x"], &[("issue", "1..")]).expect("a template");
+        assert_eq!(template.takes("a"), Ok(()));
+        assert!(template.accepts(&UndoCall { labels: BTreeMap::new(), ..call("a") }).is_err());
+    }
+
+    #[test]
+    fn a_label_is_never_read_as_an_option_and_never_a_program_or_a_script() {
+        let any = [("x.y", "(?s).*")];
+        let said = with_labels(&["rm", "{label.x.y}"], &any).expect("a template").takes("a");
+        assert!(said.is_err_and(|said| said.contains("put `--` before `{label.x.y}`")));
+        assert_eq!(with_labels(&["rm", "--", "{label.x.y}"], &any).expect("a template").takes("a"), Ok(()));
+        assert!(with_labels(&["{label.x.y}"], &any).is_err());
+        assert!(with_labels(&["sh", "-c", "{label.x.y}"], &any).is_err());
+        assert!(with_labels(&["x", "{label.}"], &any).is_err_and(|said| said.contains("names no label")));
+        let said = with_labels(&["x"], &[("a b", "x")]).expect_err("no key");
+        assert!(said.starts_with("`allow_label.a b` names no label"), "{said}");
+        let said = with_labels(&["x"], &[("a", "(")]).expect_err("no pattern");
+        assert!(said.starts_with("`allow_label.a` is not a valid regular expression"), "{said}");
     }
 }

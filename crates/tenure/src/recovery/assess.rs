@@ -12,7 +12,7 @@ use tenure_core::time::{Span, Time};
 use tenure_store::due::{Due, Wait};
 use tenure_store::watch::Absence;
 
-use crate::handler::Handlers;
+use crate::handler::{Handlers, UndoCall};
 use crate::why::reclaimed;
 
 /// What recovery should do with a task that may be stale.
@@ -61,20 +61,20 @@ pub(super) fn look(task: &Task, now: Time, handlers: &Handlers) -> Assessment {
 /// Everything owed that can't be undone here: kinds without a handler, targets that the handler refuses, and
 /// compensations whose tries are spent.
 pub(super) fn unfit(task: &Task, handlers: &Handlers) -> Vec<Unfit> {
-    task.owed().filter_map(|owed| unfit_one(owed, handlers)).collect()
+    task.owed().filter_map(|owed| unfit_one(task, owed, handlers)).collect()
 }
 
-fn unfit_one(owed: &Compensation, handlers: &Handlers) -> Option<Unfit> {
+fn unfit_one(task: &Task, owed: &Compensation, handlers: &Handlers) -> Option<Unfit> {
     let kind = &owed.undo.kind;
     let unfit = |parking, words| Some(Unfit { kind: kind.to_string(), parking, words });
     let Some(registered) = handlers.of(kind) else {
         return unfit(QuarantineCause::UndoUnhandled, format!("nobody handles {kind} (number {})", owed.seq));
     };
     // A handler that panics here must not end the sweep for all other tasks.
-    let accepts = || registered.handler.accepts(owed.undo.target.as_str());
+    let accepts = || registered.handler.accepts(&UndoCall::of(task, owed));
     let accepts = std::panic::catch_unwind(AssertUnwindSafe(accepts));
     if let Err(why) = accepts.unwrap_or_else(|_| Err("it panicked when it was asked".into())) {
-        let words = format!("the handler of {kind} does not take the target of number {}: {why}", owed.seq);
+        let words = format!("the handler of {kind} does not take number {}: {why}", owed.seq);
         return unfit(QuarantineCause::UndoUnhandled, words);
     }
     if owed.tries >= registered.retries.tries {

@@ -1,5 +1,6 @@
 //! How recovery runs.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tenure_core::id::{Namespace, Owner};
@@ -23,6 +24,10 @@ pub struct RecoveryOptions {
     pub handler_wait: Duration,
     /// How long a running undo may continue after the loop is told to stop.
     pub grace: Duration,
+    /// How often a one-shot run tries an undo that fails, before it hands the task back with the wait of the undo's
+    /// [`RetryPolicy`](crate::handler::RetryPolicy), for the next run. None: it waits itself, and tries as often as that policy
+    /// says. A loop hands back after each failed try, whatever this says.
+    pub tries_now: Option<NonZeroU32>,
     /// Only tasks of this namespace. None: of all.
     pub namespace: Option<Namespace>,
 }
@@ -38,6 +43,7 @@ impl Default for RecoveryOptions {
             at_once: 32,
             handler_wait: Duration::from_secs(600),
             grace: Duration::from_secs(10),
+            tries_now: None,
             namespace: None,
         }
     }
@@ -47,7 +53,7 @@ impl Default for RecoveryOptions {
 #[derive(Clone, Debug)]
 pub(super) enum RecoveryMode {
     /// Until everything that was due at the start is handled, or it is told to stop. It waits for pauses
-    /// between tries itself, and leaves nothing to other processes.
+    /// between tries itself, as far as the options say, and leaves nothing else to other processes.
     Once(StopSignal),
     /// Until it is told to stop.
     Loop(StopSignal),

@@ -468,6 +468,10 @@ impl<'r> Sweeper<'r> {
         match done {
             Ok((name, recovered)) => {
                 self.busy.remove(&name);
+                // A single run leaves what it handed back to the next one, also where it is due again at once.
+                if recovered.outcome == Outcome::HandedBack && matches!(self.mode, RecoveryMode::Once(_)) {
+                    self.later.insert(name, Time::MAX);
+                }
                 self.tell(recovered);
             }
             Err(error) => {

@@ -1,6 +1,8 @@
 //! Undoes one task under the lease of its reclaim: newest compensation first, and each receipt is stored before the
 //! next one begins.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +10,10 @@ use tenure_api::recovery::{Outcome, RecoveredTask, UndoReceipt};
 use tenure_clock::Moment;
 use tenure_core::command::QuarantineCause;
 use tenure_core::compensation::Compensation;
-use tenure_core::id::Epoch;
+use tenure_core::id::{Epoch, Seq};
 use tenure_core::refusal::Code;
 use tenure_core::task::{State, Task};
+use tenure_core::time::Span;
 use tenure_store::Error;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -48,7 +51,8 @@ pub(super) async fn undo(setup: Setup, task: Task, reclaimed: Moment, mode: Reco
     failpoints::reached("recovery/after_reclaim");
     let metrics = Arc::clone(&setup.metrics);
     let _is_undoing = metrics.undoing();
-    let mut undoing = Undoing { setup: &setup, lease: &lease, mode, undone: Vec::new() };
+    let mut undoing =
+        Undoing { setup: &setup, lease: &lease, mode, undone: Vec::new(), failed: BTreeMap::new() };
     let (outcome, reason) = match undoing.all(task).await {
         Ok(end) => end,
         // A lost lease is an outcome; any other refusal is a failure of this recovery, for the next one to
@@ -82,6 +86,8 @@ struct Undoing<'r> {
     lease: &'r KeptLease,
     mode: RecoveryMode,
     undone: Vec<UndoReceipt>,
+    /// How many tries of each compensation have failed under this lease.
+    failed: BTreeMap<Seq, u32>,
 }
 
 impl Undoing<'_> {
@@ -120,8 +126,10 @@ impl Undoing<'_> {
 
     /// Runs the handler once, for as long as it may.
     async fn once(&self, task: &Task, owed: &Compensation, registered: &Registered) -> Tried {
-        let Some(lease) = task.lease() else { return Tried::Lost };
-        let call = UndoCall::of(task, lease, owed);
+        if task.lease().is_none() {
+            return Tried::Lost;
+        }
+        let call = UndoCall::of(task, owed);
         failpoints::reached("recovery/before_undo");
         // What the handler sees of the lease; it is over for it also when its time is.
         let mut status = self.lease.status();
@@ -246,7 +254,19 @@ impl Undoing<'_> {
             return Ok(Ok(task));
         }
         let wait = retries.wait_after(tries);
+        let failed = self.failed.entry(owed.seq).or_default();
+        *failed += 1;
+        let failed = *failed;
+        let tries_now = self.setup.options.tries_now.map_or(u32::MAX, NonZeroU32::get);
         match &self.mode {
+            RecoveryMode::Once(_) if failed >= tries_now => {
+                let words = format!("{} failed: {error}", owed.undo.kind);
+                let (outcome, _) = self.hand_back(&words, wait).await?;
+                let tries = if failed == 1 { "1 try".to_owned() } else { format!("{failed} tries") };
+                let due = Span::from(wait);
+                let reason = format!("handed back after {tries}, due again in {due}: {words}");
+                Ok(Err((outcome, Some(reason))))
+            }
             RecoveryMode::Loop(_) => {
                 let words = format!("{} failed: {error}", owed.undo.kind);
                 Ok(Err(self.hand_back(&words, wait).await?))

@@ -1,6 +1,7 @@
 //! All tests that need the testkit, in one program: what they share is built and linked once.
 
 mod access;
+mod changed_records;
 mod command_line;
 mod conformance;
 mod costs;
@@ -27,6 +28,7 @@ mod process;
 mod races;
 mod recovery;
 mod recovery_loop;
+mod recovery_tries;
 mod request_ids;
 mod rivals;
 mod searches;

@@ -208,7 +208,7 @@ fn a_target_that_the_handler_does_not_take_parks_the_task_with_nothing_undone() 
         assert!(spy.calls().is_empty());
         let (state, cause, reason) = ending(&world.ledger.task("t").await?);
         assert_eq!((state, cause), (State::Quarantined, Cause::UndoUnhandled));
-        assert!(reason.contains("does not take the target of number 1"), "{reason}");
+        assert!(reason.contains("does not take number 1"), "{reason}");
         Ok(())
     });
 }
@@ -217,7 +217,7 @@ fn a_target_that_the_handler_does_not_take_parks_the_task_with_nothing_undone() 
 struct Paranoid;
 
 impl tenure::handler::Handler for Paranoid {
-    fn accepts(&self, _: &str) -> Result<(), String> {
+    fn accepts(&self, _: &tenure::handler::UndoCall) -> Result<(), String> {
         panic!("it was told to panic")
     }
 

@@ -118,6 +118,10 @@ pub(super) fn handlers() -> Result<Handlers, Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use tenure::core::id::Document;
+
     use super::*;
 
     fn call(kind: &UndoKind, tries: u32) -> UndoCall {
@@ -125,12 +129,15 @@ mod tests {
             key: "default/fix-1/1/1".to_owned(),
             namespace: "default".to_owned(),
             task: "fix-1".to_owned(),
+            saga_id: "fix-1".to_owned(),
             seq: 1,
             kind: kind.kind.to_owned(),
             target: kind.target("fix-1", "shop/web", 7),
             reason: None,
             epoch: 2,
             tries,
+            labels: BTreeMap::new(),
+            payload: Document::null(),
         }
     }
 

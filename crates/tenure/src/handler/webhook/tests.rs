@@ -1,11 +1,13 @@
 //! Tests of webhooks against a small server that returns a fixed response and records the requests.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
 use tenure_clock::ManualClock;
+use tenure_core::id::Document;
 use tenure_core::time::Span;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -132,12 +134,15 @@ fn call() -> UndoCall {
         key: "shop/build-42/1/3".into(),
         namespace: "shop".into(),
         task: "build-42".into(),
+        saga_id: "release-7".into(),
         seq: 1,
         kind: "close-pr".into(),
         target: "pr/12 ä✓".into(),
         reason: Some("opened by this run".into()),
         epoch: 4,
         tries: 0,
+        labels: BTreeMap::from([("issue".into(), "168".into())]),
+        payload: Document::new(r#"{"repo":"x","n":1.50}"#).expect("JSON"),
     }
 }
 
@@ -186,9 +191,9 @@ fn a_lease() -> LeaseWatch {
 
 #[tokio::test]
 async fn an_undo_is_a_post_that_is_signed_as_the_specification_has_it() {
-    const BODY: &str = r#"{"type":"undo.requested","timestamp":"2026-10-26T07:33:20.000000Z","data":{"key":"shop/build-42/1/3","namespace":"shop","task":"build-42","seq":1,"kind":"close-pr","target":"pr/12 ä✓","reason":"opened by this run","epoch":4,"tries":0}}"#;
-    const BY_SHORT: &str = "v1,ZzHhiO9RReQHFvsHBYUFKiG97XHk9lPOW43xqf97NT0=";
-    const BY_LONG: &str = "v1,8648cCz2t6VSTnzimgM9qEEzZt0BqkBkBWezLG7pgKU=";
+    const BODY: &str = r#"{"type":"undo.requested","timestamp":"2026-10-26T07:33:20.000000Z","data":{"key":"shop/build-42/1/3","namespace":"shop","task":"build-42","saga_id":"release-7","seq":1,"kind":"close-pr","target":"pr/12 ä✓","reason":"opened by this run","epoch":4,"tries":0,"labels":{"issue":"168"},"payload":{"repo":"x","n":1.50}}}"#;
+    const BY_SHORT: &str = "v1,ieqIDe1ph3ksJ+f+yQj752Wct5QhgXiSjKyrDfmJnlg=";
+    const BY_LONG: &str = "v1,3qgcCa0wnXqXma8wK/HVI9j/aP25ZPBIkkLHZLje9m8=";
     let mut server = Server::that_answers(vec![with_body("200 OK", b"closed\n")]);
     let (webhook, _) = webhook(&server, &format!("{SHORT_SECRET}\n{LONG_SECRET}\n"));
     let receipt = asked(&webhook, call()).await;
