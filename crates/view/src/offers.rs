@@ -378,7 +378,9 @@ pub fn labels_of<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Vec<(String
 /// A form that is filled, for a forecast: its texts are not known yet.
 fn to_be_given(task: &Task) -> Fields {
     let (reason, receipt) = ("to be given".to_owned(), "to be given".to_owned());
-    Fields { reason, receipt, leaves_nothing: task.compensations.is_empty(), ..Fields::default() }
+    // A key that no label has: its removal changes nothing.
+    let unset = vec!["to-be-given".to_owned()];
+    Fields { reason, receipt, unset, leaves_nothing: task.compensations.is_empty(), ..Fields::default() }
 }
 
 fn offer(act: Act) -> Offer {
