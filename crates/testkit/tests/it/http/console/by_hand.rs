@@ -154,9 +154,8 @@ fn only_operators_settle_and_label() {
                 assert_eq!(page.contains(&format!("act?verb={verb}")), may, "{role:?} {verb}: {page}");
             }
             let request = format!("by-{role:?}");
-            let fields = [("request", &*request), ("set", &request)];
             let set = format!("role={}", role.as_str());
-            let fields = [fields[0], ("set", &*set)];
+            let fields = [("request", &*request), ("set", &*set)];
             let answer = browser.submit("/tasks/default/t/act?verb=label", &fields).await;
             assert_eq!(answer.status, if may { 303 } else { 403 }, "{role:?}: {}", answer.text);
         }
