@@ -69,6 +69,7 @@ const TASKS: &[(&str, &str)] = &[
     ("cause", "Only that ended with this cause."),
     ("queue", "Only of this queue."),
     ("owner", "Only held by this owner."),
+    ("last_owner", "Only those whose newest ended attempt was this owner's."),
     ("id_prefix", "Only tasks whose id begins with this."),
     ("saga_id", "Only the task with this saga id."),
     ("label", "Only with this label, as `key=value`; may be repeated."),

@@ -153,7 +153,8 @@ fn running(task: &Task, lease: &Lease, now: Time) -> Said {
     if task.owes_from_before(lease.epoch) {
         words.push_str(", and must settle or adopt what older leases owe before it can be completed");
     }
-    let _ = write!(words, "; unless that is renewed, {}", after_lapse(task, reclaim_at));
+    let (first, then) = (takeover(task, reclaim_at, now), after_lapse(task, reclaim_at));
+    let _ = write!(words, "; unless that is renewed, {first}{then}");
     (words, Some(NextStep { what: Step::Lapse, at: lease.expires_at }))
 }
 
@@ -181,11 +182,9 @@ fn lapsed(task: &Task, lease: &Lease, now: Time) -> Said {
     let (free_at, at) = (task.policy.reclaimable_at(*expires_at), task.recoverable_at(lease));
     if free_at > now {
         let _ = write!(words, ", and its lock delay lasts {}", until(free_at, now));
-    } else if at > now {
-        let _ = write!(words, ", and recovery leaves it to another owner {}", until(at, now));
     }
-    let after = after_lapse(task, at);
-    let _ = write!(words, "; {after}; until it is taken over, {owner} can still end it");
+    let (first, then) = (takeover(task, at, now), after_lapse(task, at));
+    let _ = write!(words, "; {first}{then}; until it is taken over, {owner} can still end it");
     // Under `hold` recovery leaves it, and the next owner can acquire it.
     let what = if reclaimed(task, at).is_some() { Step::Reclaim } else { Step::Due };
     (words, Some(NextStep { what, at }))
@@ -334,6 +333,19 @@ fn still_owed(task: &Task) -> String {
         0 => String::new(),
         owed if owed > NAMED => format!("; still to undo: {} and {} more", names.join(", "), owed - NAMED),
         _ => format!("; still to undo: {}", names.join(", ")),
+    }
+}
+
+/// Who may take a running task over before recovery, which may reclaim it at that time: another owner, if the policy is `either`.
+fn takeover(task: &Task, at: Time, now: Time) -> String {
+    match task.recover_after() {
+        Some(wait) if wait > Span::ZERO && at > now => {
+            format!("another owner may take it over {}; then ", until(at, now))
+        }
+        Some(_) | None if task.policy.on_lapse == OnLapse::Either && task.cancel.is_none() => {
+            "another owner may take it over until recovery does; ".to_owned()
+        }
+        Some(_) | None => String::new(),
     }
 }
 

@@ -4,6 +4,7 @@ use tenure::core::id::TaskId;
 use tenure::core::policy::OnLapse;
 use tenure::core::task::{State, Task};
 use tenure::core::time::{Span, Time};
+use tenure::instant::print_seconds;
 use tenure::store::overview::QueueCount;
 use tenure::why::why_watched;
 
@@ -14,6 +15,8 @@ use crate::words::{Instant, count};
 pub const UNWRITABLE: &str = "the store can't be written";
 /// A queue may be left alone for so long: a worker may just be between two claims.
 const ALONE_MAX: Span = Span::from_secs(60);
+/// Of a list of tasks needs count the first ones, which every screen reads however much it lists: so all screens say the same.
+const COUNTED_MAX: usize = 20;
 /// How many queues are named.
 const QUEUES_NAMED: usize = 3;
 
@@ -61,6 +64,7 @@ pub fn needs(snapshot: &Snapshot, now: Time) -> Vec<Need> {
         recovery(snapshot, now),
         parked(snapshot, now),
         held(snapshot, now),
+        either(snapshot, now),
         badly(snapshot, now),
         told(snapshot, now),
         alone(snapshot, now),
@@ -94,11 +98,14 @@ fn recovery(snapshot: &Snapshot, now: Time) -> Option<Need> {
 
 /// How many tasks wait for recovery, to follow words on its absence; empty if none does.
 pub fn waiting_for_recovery(snapshot: &Snapshot) -> String {
-    let unheld = |task: &&Task| task.state() == State::Compensating && task.lease().is_none();
-    let unheld = snapshot.in_flight.iter().filter(unheld).count() as u64;
-    // Held ones don't wait for it. Of many, only the listed ones are known to be held.
-    let held = snapshot.stale.iter().filter(|task| is_held(task)).count() as u64;
-    match snapshot.stale_count().saturating_sub(held) + unheld {
+    let mut states = snapshot.overview.states.iter();
+    let undone = states.find(|one| one.state == State::Compensating);
+    let undone = undone.map_or(0, |one| one.count.saturating_sub(one.stale));
+    // Who undoes a task under a lease does not wait for it, nor does a task that is held back. Of many, only the first are known.
+    let leased = |task: &&Task| task.state() == State::Compensating && task.lease().is_some();
+    let leased = counted(&snapshot.in_flight).iter().filter(leased).count() as u64;
+    let held = counted(&snapshot.stale).iter().filter(|task| is_held(task)).count() as u64;
+    match snapshot.stale_count().saturating_sub(held) + undone.saturating_sub(leased) {
         0 => String::new(),
         1 => ", and 1 task waits for it".to_owned(),
         waiting => format!(", and {waiting} tasks wait for it"),
@@ -124,9 +131,10 @@ fn parked(snapshot: &Snapshot, now: Time) -> Option<Need> {
 
 /// Lapsed tasks that recovery leaves, because their policy is to hold them.
 fn held(snapshot: &Snapshot, now: Time) -> Option<Need> {
-    let held: Vec<&Task> = snapshot.stale.iter().filter(|task| is_held(task)).collect();
+    let stale = counted(&snapshot.stale);
+    let held: Vec<&Task> = stale.iter().filter(|task| is_held(task)).collect();
     let first = held.iter().min_by_key(|task| lapsed_at(task))?;
-    let or_more = if snapshot.stale_count() > snapshot.stale.len() as u64 { " or more" } else { "" };
+    let or_more = if snapshot.stale_count() > stale.len() as u64 { " or more" } else { "" };
     let (noun, waits) =
         if held.len() == 1 && or_more.is_empty() { ("task", "waits") } else { ("tasks", "wait") };
     let words = format!(
@@ -136,6 +144,27 @@ fn held(snapshot: &Snapshot, now: Time) -> Option<Need> {
     );
     let task = (held.len() == 1).then(|| first.id.clone());
     Some(Need { words, task, section: Section::Stale })
+}
+
+/// A lapsed task that another owner may still take over before recovery undoes it: the one that recovery reclaims first.
+fn either(snapshot: &Snapshot, now: Time) -> Option<Need> {
+    let reclaimed_at = |task: &Task| {
+        let at = task.recoverable_at(task.lease()?);
+        (task.recover_after().is_some() && at > now).then_some(at)
+    };
+    let waiting = counted(&snapshot.stale).iter().filter_map(|task| Some((reclaimed_at(task)?, task)));
+    let (at, task) = waiting.min_by_key(|(at, _)| *at)?;
+    let (until, left) = (print_seconds(at), Instant::of(at, now).rough);
+    let words = format!(
+        "{}: its lease lapsed, and another owner may take it over until {until} (in {left}); then recovery undoes it",
+        task.id
+    );
+    Some(Need { words, task: Some(task.id.clone()), section: Section::Stale })
+}
+
+/// The first tasks of a list, as many as are counted.
+fn counted(tasks: &[Task]) -> &[Task] {
+    &tasks[..tasks.len().min(COUNTED_MAX)]
 }
 
 /// Whether recovery leaves it, because its policy is to hold a lapsed lease.
@@ -148,11 +177,13 @@ fn lapsed_at(task: &Task) -> Option<Time> {
 }
 
 fn badly(snapshot: &Snapshot, now: Time) -> Option<Need> {
-    let number = snapshot.ended_badly.len() as u64;
+    let named = counted(&snapshot.ended_badly);
+    let number = named.len() as u64;
     let finished = |task: &Task| task.ending().map(|ending| ending.finished_at);
-    let oldest = snapshot.ended_badly.iter().filter_map(finished).min()?;
-    // Of more than were read nobody knows the oldest.
-    let (or_more, age) = match snapshot.has_more_that_ended_badly {
+    let oldest = named.iter().filter_map(finished).min()?;
+    // Of more than are counted nobody knows the oldest.
+    let has_more = snapshot.has_more_that_ended_badly || snapshot.ended_badly.len() > named.len();
+    let (or_more, age) = match has_more {
         true => (" or more", String::new()),
         false => ("", age(Some(oldest), now)),
     };

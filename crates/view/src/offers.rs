@@ -37,13 +37,18 @@ pub enum Act {
     Dismiss,
     /// Adds a note.
     Note,
+    /// Sets and removes labels.
+    Label,
+    /// Says that one compensation was undone by hand.
+    Settle(Seq),
     /// Waives one compensation.
     Waive(Seq),
 }
 
 /// All about the task as a whole, the most usual first.
-const ABOUT_THE_TASK: [Act; 8] = [
+const ABOUT_THE_TASK: [Act; 10] = [
     Act::Retry,
+    Act::UndoOnly,
     Act::Cancel,
     Act::Quarantine,
     Act::Compensate,
@@ -51,17 +56,29 @@ const ABOUT_THE_TASK: [Act; 8] = [
     Act::Fail,
     Act::Dismiss,
     Act::Note,
+    Act::Label,
 ];
+
+/// All about one compensation that is owed.
+const ABOUT_ONE: [fn(Seq) -> Act; 2] = [Act::Settle, Act::Waive];
 
 /// What a form says besides which action it is.
 #[derive(Clone, Default)]
 pub struct Fields {
-    /// Why it is done, or the note.
+    /// Why it is done, or the note; it may be empty for some.
     pub reason: String,
     /// The id of a new task.
     pub id: Option<String>,
     /// The compensations to waive, each with its reason.
     pub waive: Vec<(u32, String)>,
+    /// The compensations that were undone by hand, each with its receipt.
+    pub receipts: Vec<(u32, String)>,
+    /// The receipt of the one compensation that it is about.
+    pub receipt: String,
+    /// The labels to set.
+    pub set: Vec<(String, String)>,
+    /// The keys of the labels to remove.
+    pub unset: Vec<String>,
     /// That a task which never registered a compensation leaves nothing to undo.
     pub leaves_nothing: bool,
     /// Who says it, where no token does.
@@ -82,13 +99,13 @@ impl Act {
     /// The action that an address names.
     pub fn of(word: &str, seq: Option<&str>) -> Result<Act, Refusal> {
         let unknown = || Refusal::invalid("verb", "not an action of this page");
-        if word == "waive" {
+        if let Some(act) = ABOUT_ONE.into_iter().find(|act| act(Seq(0)).word() == word) {
             let number = seq.and_then(|seq| seq.parse().ok());
             return number
-                .map(|number| Act::Waive(Seq(number)))
+                .map(|number| act(Seq(number)))
                 .ok_or_else(|| Refusal::invalid("seq", "a whole number from 1"));
         }
-        ABOUT_THE_TASK.into_iter().chain([Act::UndoOnly]).find(|act| act.word() == word).ok_or_else(unknown)
+        ABOUT_THE_TASK.into_iter().find(|act| act.word() == word).ok_or_else(unknown)
     }
 
     /// Its word in an address.
@@ -103,14 +120,16 @@ impl Act {
             Act::Fail => "fail",
             Act::Dismiss => "dismiss",
             Act::Note => "note",
+            Act::Label => "label",
+            Act::Settle(_) => "settle",
             Act::Waive(_) => "waive",
         }
     }
 
-    /// It, as the query of an address.
-    pub fn query(self) -> String {
+    /// The compensation that it is about; none if it is about the task as a whole.
+    fn seq(self) -> Option<Seq> {
         match self {
-            Act::Waive(seq) => format!("verb=waive&seq={seq}"),
+            Act::Settle(seq) | Act::Waive(seq) => Some(seq),
             Act::Cancel
             | Act::Quarantine
             | Act::Retry
@@ -119,8 +138,15 @@ impl Act {
             | Act::Complete
             | Act::Fail
             | Act::Dismiss
-            | Act::Note => format!("verb={}", self.word()),
+            | Act::Note
+            | Act::Label => None,
         }
+    }
+
+    /// It, as the query of an address.
+    pub fn query(self) -> String {
+        let seq = self.seq().map(|seq| format!("&seq={seq}")).unwrap_or_default();
+        format!("verb={}{seq}", self.word())
     }
 
     /// What its button says.
@@ -135,6 +161,8 @@ impl Act {
             Act::Fail => "Mark as failed",
             Act::Dismiss => "Dismiss",
             Act::Note => "Add a note",
+            Act::Label => "Change labels",
+            Act::Settle(_) => "Settle with a receipt",
             Act::Waive(_) => "Waive",
         }
     }
@@ -151,19 +179,29 @@ impl Act {
             "fail" => Some("The task has failed."),
             "dismiss" => Some("The end is dismissed."),
             "note" => Some("The note is recorded."),
+            "label" => Some("The labels are changed."),
+            "settle" => Some("The receipt is recorded: the compensation is settled."),
             "waive" => Some("The compensation is waived."),
             _ => None,
         }
     }
 
-    /// Whether what is owed can be waived with it.
-    pub fn takes_waivers(self) -> bool {
+    /// Whether what is owed can be waived with it, or settled with receipts.
+    pub fn settles_owed(self) -> bool {
         matches!(self, Act::Retry | Act::UndoOnly | Act::Compensate)
+    }
+
+    /// Whether a reason must be given.
+    pub fn needs_reason(self) -> bool {
+        !matches!(self, Act::Label | Act::Settle(_))
     }
 
     /// Whether it ends what can't be begun again.
     pub fn is_final(self) -> bool {
-        matches!(self, Act::Cancel | Act::Compensate | Act::Complete | Act::Fail | Act::Waive(_))
+        matches!(
+            self,
+            Act::Cancel | Act::Compensate | Act::Complete | Act::Fail | Act::Settle(_) | Act::Waive(_)
+        )
     }
 
     fn command(self) -> CommandName {
@@ -176,33 +214,47 @@ impl Act {
             Act::Complete => CommandName::Complete,
             Act::Fail => CommandName::Fail,
             Act::Dismiss | Act::Note => CommandName::Notes,
+            Act::Label => CommandName::Label,
+            Act::Settle(_) => CommandName::Settle,
             Act::Waive(_) => CommandName::Waive,
         }
     }
 
     /// The body of the API's route for it.
     fn body(self, fields: &Fields) -> String {
-        let Fields { reason, id, waive, leaves_nothing, actor } = fields;
+        let Fields { reason, id, waive, receipts, receipt, set, unset, leaves_nothing, actor } = fields;
         let mut body = Map::new();
-        let word = if matches!(self, Act::Dismiss | Act::Note) { "note" } else { "reason" };
-        body.insert(word.to_owned(), json!(reason));
+        let mut say = |name: &str, value: Value| body.insert(name.to_owned(), value);
+        if self.needs_reason() || !reason.is_empty() {
+            say(if matches!(self, Act::Dismiss | Act::Note) { "note" } else { "reason" }, json!(reason));
+        }
         if self == Act::Dismiss {
-            body.insert("dismiss".to_owned(), json!(true));
+            say("dismiss", json!(true));
         }
         if self == Act::Fail && *leaves_nothing {
             // What an operator of the command line says with `--undo none=-`.
-            body.insert("compensation".to_owned(), json!({"kind": "none", "target": "-"}));
+            say("compensation", json!({"kind": "none", "target": "-"}));
         }
-        if self.takes_waivers() && !waive.is_empty() {
-            let waive: Vec<Value> =
-                waive.iter().map(|(seq, reason)| json!({"seq": seq, "reason": reason})).collect();
-            body.insert("waive".to_owned(), json!(waive));
+        if self.settles_owed() && !waive.is_empty() {
+            let waive = waive.iter().map(|(seq, reason)| json!({"seq": seq, "reason": reason}));
+            say("waive", waive.collect());
+        }
+        if self.settles_owed() && !receipts.is_empty() {
+            let receipts = receipts.iter().map(|(seq, receipt)| json!({"seq": seq, "receipt": receipt}));
+            say("receipts", receipts.collect());
+        }
+        if matches!(self, Act::Settle(_)) && !receipt.is_empty() {
+            say("receipt", json!(receipt));
+        }
+        if self == Act::Label {
+            say("set", set.iter().map(|(key, value)| (key.clone(), json!(value))).collect());
+            say("unset", json!(unset));
         }
         if let Some(id) = id.as_ref().filter(|_| matches!(self, Act::Retry | Act::UndoOnly)) {
-            body.insert("id".to_owned(), json!(id));
+            say("id", json!(id));
         }
         if let Some(actor) = actor {
-            body.insert("as".to_owned(), json!(actor));
+            say("as", json!(actor));
         }
         Value::Object(body).to_string()
     }
@@ -218,6 +270,9 @@ impl Act {
         (actor, request): (Option<Actor>, Option<RequestId>),
         random: &dyn RandomSource,
     ) -> Result<Vec<Command>, Refusal> {
+        if self == Act::Label && fields.set.is_empty() && fields.unset.is_empty() {
+            return Err(Refusal::invalid("set", "say which labels to set, or which to remove"));
+        }
         if self != Act::UndoOnly {
             return Ok(vec![self.command_for(task, fields, (actor, request), random)?]);
         }
@@ -237,7 +292,7 @@ impl Act {
     }
 
     /// The command of an action that has one. Undo only is refused: see [`Act::commands_for`].
-    pub fn command_for(
+    fn command_for(
         self,
         task: &Task,
         fields: &Fields,
@@ -248,8 +303,7 @@ impl Act {
             return Err(Refusal::invalid("verb", "undo only has two commands, which must be given together"));
         }
         let by = By { namespace: &task.namespace, actor, lease_scope: LeaseScope::Any, random };
-        let seq = if let Act::Waive(seq) = self { Some(seq) } else { None };
-        let target = Target { task: Some(task.id.clone()), seq, request };
+        let target = Target { task: Some(task.id.clone()), seq: self.seq(), request };
         read_body(self.command(), target, &self.body(fields), &by)
     }
 
@@ -267,8 +321,7 @@ impl Act {
 
     /// The same, where a reason will be given, and waivers where they are needed.
     fn best_forecast(self, task: &Task, now: Time, random: &dyn RandomSource) -> Option<Decision> {
-        let leaves_nothing = task.compensations.is_empty();
-        let plain = Fields { reason: "to be given".to_owned(), leaves_nothing, ..Fields::default() };
+        let plain = to_be_given(task);
         if self == Act::UndoOnly {
             let retried = Act::Retry.forecast(task, &plain, now, random).ok()?;
             let (new, _) = retried.successor.as_ref().filter(|_| task.owes())?;
@@ -279,7 +332,7 @@ impl Act {
             ..plain.clone()
         };
         let plainly = self.forecast(task, &plain, now, random).ok();
-        plainly.or_else(|| self.takes_waivers().then(|| self.forecast(task, &waived(), now, random).ok())?)
+        plainly.or_else(|| self.settles_owed().then(|| self.forecast(task, &waived(), now, random).ok())?)
     }
 }
 
@@ -289,19 +342,45 @@ pub fn about_the_task(task: &Task, now: Time, random: &dyn RandomSource) -> Vec<
     allowed.map(offer).collect()
 }
 
-/// The action that only undoes what the task owes, if it may be done. It has two commands, so it is not among the others.
-pub fn undo_only(task: &Task, now: Time, random: &dyn RandomSource) -> Option<Offer> {
-    Act::UndoOnly.best_forecast(task, now, random).map(|_| offer(Act::UndoOnly))
+/// What may be done with single compensations. What holds for one that is owed holds for all of them.
+pub struct OwedOffers(Vec<fn(Seq) -> Act>);
+
+impl OwedOffers {
+    /// What may be done with what the task owes.
+    pub fn of(task: &Task, now: Time, random: &dyn RandomSource) -> OwedOffers {
+        let Some(first) = task.owed().next() else { return OwedOffers(Vec::new()) };
+        let is_allowed = |act: &fn(Seq) -> Act| act(first.seq).best_forecast(task, now, random).is_some();
+        OwedOffers(ABOUT_ONE.into_iter().filter(is_allowed).collect())
+    }
+
+    /// What may be done with one compensation of the task: nothing if it is not owed.
+    pub fn about(&self, one: &Compensation) -> Vec<Offer> {
+        self.0.iter().filter(|_| one.is_owed()).map(|act| offer(act(one.seq))).collect()
+    }
 }
 
-/// Whether compensations that are owed may be waived: what holds for one of them holds for all.
-pub fn may_waive(task: &Task, now: Time, random: &dyn RandomSource) -> bool {
-    task.owed().next().is_some_and(|one| Act::Waive(one.seq).best_forecast(task, now, random).is_some())
+/// The labels of texts such as `issue=168`.
+pub fn labels_of<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Vec<(String, String)>, Refusal> {
+    let mut labels: Vec<(String, String)> = Vec::new();
+    for text in texts.map(str::trim).filter(|text| !text.is_empty()) {
+        let Some((key, value)) = text.split_once('=') else {
+            return Err(Refusal::invalid("set", format_args!("expected KEY=VALUE, not `{text}`")));
+        };
+        let (key, value) = (key.trim_end(), value.trim_start());
+        if labels.iter().any(|(other, _)| other == key) {
+            return Err(Refusal::invalid("set", format_args!("the label {key} is given twice")));
+        }
+        labels.push((key.to_owned(), value.to_owned()));
+    }
+    Ok(labels)
 }
 
-/// The action that waives one of them.
-pub fn waiver(one: &Compensation) -> Offer {
-    offer(Act::Waive(one.seq))
+/// A form that is filled, for a forecast: its texts are not known yet.
+fn to_be_given(task: &Task) -> Fields {
+    let (reason, receipt) = ("to be given".to_owned(), "to be given".to_owned());
+    // A key that no label has: its removal changes nothing.
+    let unset = vec!["to-be-given".to_owned()];
+    Fields { reason, receipt, unset, leaves_nothing: task.compensations.is_empty(), ..Fields::default() }
 }
 
 fn offer(act: Act) -> Offer {
@@ -339,7 +418,7 @@ fn unhandled(act: Act, task: &Task, watchers: &Watchers) -> Option<String> {
     let kinds: Vec<&str> = owed.collect::<BTreeSet<&Kind>>().into_iter().map(Kind::as_str).collect();
     (!kinds.is_empty()).then(|| {
         format!(
-            "No recovery that runs handles {}: unless you waive it, or start one that does, the new task is parked, too.",
+            "No recovery that runs handles {}: unless you waive or settle it, or start one that does, the new task is parked, too.",
             kinds.join(", ")
         )
     })
@@ -347,8 +426,7 @@ fn unhandled(act: Act, task: &Task, watchers: &Watchers) -> Option<String> {
 
 /// Why an action would be refused; none if it would not.
 pub fn why_not(act: Act, task: &Task, now: Time, random: &dyn RandomSource) -> Option<String> {
-    let leaves_nothing = task.compensations.is_empty();
-    let fields = Fields { reason: "to be given".to_owned(), leaves_nothing, ..Fields::default() };
+    let fields = to_be_given(task);
     let first = if act == Act::UndoOnly { Act::Retry } else { act };
     let refused = first.forecast(task, &fields, now, random).err().map(|refusal| refusal.message.to_string());
     let owes_nothing = act == Act::UndoOnly && !task.owes();
@@ -387,29 +465,41 @@ fn own_effect(act: Act, task: &Task, after: &Task, now: Time) -> Option<String> 
             }
             Some(_) | None => return None,
         },
-        Act::Waive(seq) => {
-            let what = task.compensations.iter().find(|one| one.seq == seq);
-            let what = what.map(|one| format!("{} {}", one.undo.kind, one.undo.target)).unwrap_or_default();
-            format!("Compensation {seq}, {what}, is not undone by anybody any more. Waive it only if there is nothing left to undo.")
+        Act::Label => {
+            "The labels that you write are set, and those that you name are removed. Nothing else changes; a holder goes on."
+                .to_owned()
         }
+        Act::Settle(seq) => format!(
+            "Compensation {seq}, {}, counts as undone by hand, with your receipt as the proof: nobody undoes it any more.",
+            named(task, seq)
+        ),
+        Act::Waive(seq) => format!(
+            "Compensation {seq}, {}, is not undone by anybody any more. Waive it only if there is nothing left to undo.",
+            named(task, seq)
+        ),
         Act::Retry => {
             let inherited = match owed {
                 0 => String::new(),
-                _ => format!(", which first undoes {}, except for those that you waive", count(owed, "compensation")),
+                _ => format!(", which first undoes {}, except for those that you waive or have receipts for", count(owed, "compensation")),
             };
             format!("A new task with the same queue, payload and policy is created{inherited}. This one stays as it ended, and names the new one.")
         }
         Act::UndoOnly => format!(
-            "A new task is made that only undoes {}, except for those that you waive. It is cancelled as it is made: its work is not \
+            "A new task is made that only undoes {}, except for those that you waive or have receipts for. It is cancelled as it is made: its work is not \
              tried again, nobody can claim it, and it ends as compensated. This one stays as it ended, and names the new one.",
             count(owed, "compensation")
         ),
         Act::Compensate if owed > 0 => {
             let whats = if owed == 1 { "the compensation that is owed" } else { "each compensation that is owed" };
-            format!("Waive {whats}: it is closed only if nothing is left to undo.")
+            format!("Waive {whats}, or give its receipt: it is closed only if nothing is left to undo.")
         }
         Act::Quarantine | Act::Compensate | Act::Complete | Act::Fail => return None,
     })
+}
+
+/// The kind and the target of a compensation.
+fn named(task: &Task, seq: Seq) -> String {
+    task.compensation(seq).map(|one| format!("{} {}", one.undo.kind, one.undo.target)).unwrap_or_default()
 }
 
 /// What the new state means.
@@ -446,3 +536,6 @@ fn new_state(task: &Task, after: &Task) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

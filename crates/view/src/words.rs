@@ -1,6 +1,8 @@
 //! Moments, leases and states as screens show them.
 
-use tenure::core::task::{Phase, State, Task};
+use tenure::core::compensation::Compensation;
+use tenure::core::policy::Policy;
+use tenure::core::task::{LastLease, Phase, State, Task};
 use tenure::core::time::Time;
 use tenure::instant::{print_seconds, rough, rough_left};
 use tenure::store::watch::Watchers;
@@ -99,6 +101,36 @@ pub fn holder(task: &Task) -> Option<&str> {
 pub fn holder_and_epoch(task: &Task) -> Option<String> {
     let owner = holder(task)?;
     Some(task.lease().map_or_else(|| owner.to_owned(), |lease| format!("{owner}, epoch {}", lease.epoch)))
+}
+
+/// The lease of the newest attempt that has ended, with what it is called: another lease may go on.
+pub fn last_held(task: &Task) -> Option<(&'static str, &LastLease)> {
+    let name = if task.lease().is_some() { "Held before by" } else { "Last held by" };
+    task.last_lease.as_ref().map(|last| (name, last))
+}
+
+/// Who settled a compensation by hand; none if a holder of the task's lease did, or if it is not settled.
+pub fn by_hand(one: &Compensation) -> Option<String> {
+    one.settled_by.as_ref().map(|who| format!("by hand, {who}"))
+}
+
+/// What a policy says of leases and of the ways to end.
+pub fn policy_facts(policy: &Policy) -> Vec<(&'static str, String)> {
+    let mut facts = vec![
+        ("Lease", rough(policy.lease_ttl.span())),
+        ("On lapse", policy.on_lapse.as_str().to_owned()),
+        ("On failure", policy.on_failure.as_str().to_owned()),
+    ];
+    let spans = [
+        ("Recover after", policy.recover_after),
+        ("Stall after", policy.stall_after),
+        ("Time limit", policy.time_limit),
+        ("Start within", policy.start_within),
+        ("Lock delay", policy.lock_delay),
+        ("Cancel grace", policy.cancel_grace),
+    ];
+    facts.extend(spans.into_iter().filter_map(|(name, span)| Some((name, rough(span?)))));
+    facts
 }
 
 /// What is odd about a task that somebody works on: its holder was told to stop, or it goes from one to the next.

@@ -36,9 +36,10 @@ impl Order {
         let Order { act, task, fields, request } = self;
         let request = RequestId::new(request.as_str())?;
         let by = (Some(actor), Some(request));
-        let command = act.command_for(&task, &fields, by, ledger.entropy())?;
-        let none = || Err(Error::Unknown("the store gave no answer".into()));
-        Ok(match ledger.transact(vec![command]).await.pop().unwrap_or_else(none)? {
+        let commands = act.commands_for(&task, &fields, by, ledger.entropy())?;
+        let answers: Vec<Answer> = ledger.transact(commands).await.into_iter().collect::<Result<_, _>>()?;
+        let none = || Error::Unknown("the store gave no answer".into());
+        Ok(match answers.into_iter().next().ok_or_else(none)? {
             // The first is the new task.
             Answer::Task(after) | Answer::Retried(after, _) => after.id,
             Answer::Claimed(_) | Answer::Renewed(_) | Answer::Minimal(_) => task.id,

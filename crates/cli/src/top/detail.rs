@@ -5,12 +5,14 @@ use ratatui::text::{Line, Span};
 use tenure::core::compensation::{Compensation, Status};
 use tenure::core::task::Task;
 use tenure::core::time::Time;
-use tenure::instant::rough;
+use tenure::instant::{print_seconds, rough};
 use tenure::store::watch::Watchers;
 use tenure::store::{Page, Recorded};
 use tenure::why::why_watched;
 use tenure_view::history::{attempts, timeline};
-use tenure_view::words::{Instant, Left, failed_tries, shortened, state_mark};
+use tenure_view::words::{
+    Instant, Left, by_hand, failed_tries, last_held, policy_facts, shortened, state_mark,
+};
 
 use super::style::{Palette, time_left};
 use crate::output::harmless_line;
@@ -39,7 +41,7 @@ impl Lines {
     }
 
     fn fact(&mut self, name: &str, value: &str) {
-        self.text(&format!("{name:<15}{value}"), 2, Style::new());
+        self.text(&format!("{name:<16}{value}"), 2, Style::new());
     }
 
     fn none(&mut self, words: &str) {
@@ -64,6 +66,7 @@ pub(super) fn lines(
     ]));
     lines.text(&why_watched(task, now, watchers).words, 0, Style::new());
     lease(&mut lines, task, now);
+    held_last(&mut lines, task);
     compensations(&mut lines, task);
     what_happened(&mut lines, task, history, now);
     facts(&mut lines, task, now);
@@ -97,6 +100,12 @@ fn lease(lines: &mut Lines, task: &Task, now: Time) {
     }
 }
 
+fn held_last(lines: &mut Lines, task: &Task) {
+    let Some((name, last)) = last_held(task) else { return };
+    let (since, until) = (print_seconds(last.since), print_seconds(last.until));
+    lines.fact(name, &format!("{} under epoch {}, from {since} to {until}", last.owner, last.epoch));
+}
+
 fn compensations(lines: &mut Lines, task: &Task) {
     lines.heading("Compensations, in the order in which they are undone");
     if task.compensations.is_empty() {
@@ -114,7 +123,8 @@ fn compensations(lines: &mut Lines, task: &Task) {
         if let Some(reason) = &undo.reason {
             lines.text(reason.as_str(), 14, lines.palette.faint());
         }
-        let receipt = one.receipt.as_ref().map(|receipt| format!("receipt: {receipt}"));
+        let who = by_hand(one).map(|words| format!(" ({words})")).unwrap_or_default();
+        let receipt = one.receipt.as_ref().map(|receipt| format!("receipt: {receipt}{who}"));
         let waiver = one.waiver.as_ref().map(|waiver| format!("waived: {waiver}"));
         let error = one.last_error.as_ref().map(|error| format!("{}: {error}", failed_tries(*tries)));
         if let Some(words) = receipt.or(waiver).or(error) {
@@ -161,9 +171,10 @@ fn facts(lines: &mut Lines, task: &Task, now: Time) {
     lines.fact("Kind", task.kind.as_str());
     lines.fact("Attempt", &format!("{} of {}", task.attempts, policy.max_attempts));
     lines.fact("Created", &format!("{} ago", rough(now.since(task.created_at))));
-    lines.fact("Lease", &rough(policy.lease_ttl.span()));
-    lines.fact("On lapse", policy.on_lapse.as_str());
     lines.fact("Saga", task.saga_id.as_str());
+    for (name, value) in policy_facts(policy) {
+        lines.fact(name, &value);
+    }
     for (key, value) in &task.labels {
         lines.fact("Label", &format!("{key}={value}"));
     }

@@ -8,7 +8,7 @@ use tenure::api::command::RandomSource;
 use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::store::watch::Watchers;
-use tenure_view::offers::{Act, Fields, Offer, about_the_task, effects, may_waive, waiver};
+use tenure_view::offers::{Act, Fields, Offer, OwedOffers, about_the_task, effects, labels_of};
 
 use super::act::Order;
 
@@ -52,6 +52,10 @@ pub(super) struct Input {
 pub(super) enum Field {
     Reason,
     Waive,
+    Receipts,
+    Receipt,
+    SetLabels,
+    UnsetLabels,
     NewId,
     LeavesNothing,
     Consent,
@@ -71,12 +75,11 @@ impl Menu {
         let named = |offer: Offer| (offer.act, offer.label.to_owned());
         let mut entries: Vec<(Act, String)> =
             about_the_task(task, now, random).into_iter().map(named).collect();
-        if may_waive(task, now, random) {
-            entries.extend(task.owed().map(|one| {
-                let offer = waiver(one);
-                (offer.act, format!("{} {}: {} {}", offer.label, one.seq, one.undo.kind, one.undo.target))
-            }));
-        }
+        let owed = OwedOffers::of(task, now, random);
+        entries.extend(task.owed().flat_map(|one| {
+            let named = format!("{}: {} {}", one.seq, one.undo.kind, one.undo.target);
+            owed.about(one).into_iter().map(move |offer| (offer.act, format!("{} {named}", offer.label)))
+        }));
         (!entries.is_empty()).then(|| Menu { task: task.clone(), entries, at: 0 })
     }
 
@@ -115,25 +118,7 @@ impl Form {
         random: &dyn RandomSource,
     ) -> Option<Form> {
         let effects = effects(act, task, (watchers, now), random)?;
-        let input = |field, label: &str| Input { field, label: label.to_owned(), text: String::new() };
-        let owed = task.owed().count();
-        let mut inputs = Vec::new();
-        if act.takes_waivers() && owed > 0 {
-            let label = format!("Waive of {owed} owed (numbers such as 1,3, or all; empty: none)");
-            inputs.push(input(Field::Waive, &label));
-        }
-        if act == Act::Retry {
-            inputs.push(input(Field::NewId, "Id of the new task (empty: one is made)"));
-        }
-        if act == Act::Fail && task.compensations.is_empty() {
-            let label = "It registered nothing to undo. Does it leave nothing behind? Type yes";
-            inputs.push(input(Field::LeavesNothing, label));
-        }
-        inputs.push(input(Field::Reason, if act == Act::Note { "Note" } else { "Reason" }));
-        if act.is_final() {
-            inputs.push(input(Field::Consent, "Type yes to do it"));
-        }
-        let request = random.new_id();
+        let (inputs, request) = (inputs(act, task), random.new_id());
         let (task, error) = (task.clone(), None);
         Some(Form { act, task, effects, inputs, at: 0, error, is_sent: false, request })
     }
@@ -184,14 +169,26 @@ impl Form {
             let text = text.trim();
             let wrong = |words: &str| Err((at, words.to_owned()));
             match field {
-                Field::Reason if text.is_empty() => return wrong("say why, in a few words"),
+                Field::Reason if text.is_empty() && self.act.needs_reason() => {
+                    return wrong("say why, in a few words");
+                }
                 Field::Reason => {}
-                Field::Waive => match waived(&self.task, text) {
-                    Ok(seqs) => {
-                        fields.waive = seqs.into_iter().map(|seq| (seq, fields.reason.clone())).collect();
-                    }
-                    Err(words) => return wrong(&words),
-                },
+                Field::Waive => {
+                    let seqs = waived(&self.task, text).map_err(|words| (at, words))?;
+                    fields.waive = seqs.into_iter().map(|seq| (seq, fields.reason.clone())).collect();
+                }
+                Field::Receipts => {
+                    fields.receipts = receipts(&self.task, text).map_err(|words| (at, words))?;
+                }
+                Field::Receipt if text.is_empty() => return wrong("say what shows that it was undone"),
+                Field::Receipt => fields.receipt = text.to_owned(),
+                Field::SetLabels => {
+                    let labels = labels_of(text.split(','));
+                    fields.set = labels.map_err(|refusal| (at, refusal.message.to_string()))?;
+                }
+                Field::UnsetLabels => {
+                    fields.unset = unset(&self.task, text).map_err(|words| (at, words))?;
+                }
                 Field::NewId => fields.id = (!text.is_empty()).then(|| text.to_owned()),
                 Field::LeavesNothing if text == CONSENT => fields.leaves_nothing = true,
                 Field::LeavesNothing => {
@@ -205,19 +202,99 @@ impl Form {
     }
 }
 
+/// The lines of an action's form, in the order in which they are typed.
+fn inputs(act: Act, task: &Task) -> Vec<Input> {
+    let owed = task.owed().count();
+    let mut inputs = Vec::new();
+    let mut line = |field, label: &str| {
+        inputs.push(Input { field, label: label.to_owned(), text: String::new() });
+    };
+    if act.settles_owed() && owed > 0 {
+        line(Field::Waive, &format!("Waive of {owed} owed (numbers such as 1,3, or all; empty: none)"));
+        line(
+            Field::Receipts,
+            "Undone by hand, with receipts (such as 1=closed by hand; 3=gone; empty: none)",
+        );
+    }
+    if act == Act::Retry {
+        line(Field::NewId, "Id of the new task (empty: one is made)");
+    }
+    if act == Act::Fail && task.compensations.is_empty() {
+        line(Field::LeavesNothing, "It registered nothing to undo. Does it leave nothing behind? Type yes");
+    }
+    if matches!(act, Act::Settle(_)) {
+        line(Field::Receipt, "Receipt: what shows that it was undone");
+    }
+    if act == Act::Label {
+        line(Field::SetLabels, "Labels to set (such as issue=168, team=core; empty: none)");
+    }
+    if act == Act::Label && !task.labels.is_empty() {
+        let keys = task.labels.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        line(Field::UnsetLabels, &format!("Labels to remove, of {keys} (keys; empty: none)"));
+    }
+    let reason = match act {
+        Act::Note => "Note",
+        Act::Settle(_) => "Reason (empty: the receipt)",
+        Act::Label => "Reason (may be empty)",
+        Act::Cancel
+        | Act::Quarantine
+        | Act::Retry
+        | Act::UndoOnly
+        | Act::Compensate
+        | Act::Complete
+        | Act::Fail
+        | Act::Dismiss
+        | Act::Waive(_) => "Reason",
+    };
+    line(Field::Reason, reason);
+    if act.is_final() {
+        line(Field::Consent, "Type yes to do it");
+    }
+    inputs
+}
+
 /// The numbers of the compensations to waive.
 fn waived(task: &Task, text: &str) -> Result<Vec<u32>, String> {
-    let owed: Vec<u32> = task.owed().map(|one| one.seq.0).collect();
     if text == "all" {
-        return Ok(owed);
+        return Ok(task.owed().map(|one| one.seq.0).collect());
     }
     let words = text.split([',', ' ']).filter(|word| !word.is_empty());
-    let number = |word: &str| {
-        let number = word.parse().ok().filter(|number| owed.contains(number));
-        let all = owed.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-        number.ok_or_else(|| format!("{word} is not owed; owed are {all}"))
+    words.map(|word| owed(task, word)).collect()
+}
+
+/// The receipts of compensations that were undone by hand.
+fn receipts(task: &Task, text: &str) -> Result<Vec<(u32, String)>, String> {
+    let texts = text.split(';').map(str::trim).filter(|text| !text.is_empty());
+    let receipt = |text: &str| {
+        let Some((seq, receipt)) = text.split_once('=') else {
+            return Err(format!("expected NUMBER=RECEIPT, not {text}"));
+        };
+        let (seq, receipt) = (owed(task, seq.trim())?, receipt.trim());
+        match receipt.is_empty() {
+            true => Err(format!("say what shows that {seq} was undone")),
+            false => Ok((seq, receipt.to_owned())),
+        }
     };
-    words.map(number).collect()
+    texts.map(receipt).collect()
+}
+
+/// The number of a compensation that the task owes.
+fn owed(task: &Task, word: &str) -> Result<u32, String> {
+    let number = word.parse().ok().filter(|number| task.owed().any(|one| one.seq.0 == *number));
+    number.ok_or_else(|| {
+        let all = task.owed().map(|one| one.seq.to_string()).collect::<Vec<_>>().join(", ");
+        format!("{word} is not owed; owed are {all}")
+    })
+}
+
+/// The keys of the labels to remove.
+fn unset(task: &Task, text: &str) -> Result<Vec<String>, String> {
+    let keys = text.split([',', ' ']).filter(|key| !key.is_empty());
+    let there = |key: &str| match task.labels.keys().any(|label| label.as_str() == key) {
+        true => Ok(key.to_owned()),
+        false => Err(format!("there is no label {key}")),
+    };
+    keys.map(there).collect()
 }
 
 /// Types a key at the end of a text.

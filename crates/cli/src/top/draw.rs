@@ -119,7 +119,7 @@ fn foot_line(model: &Model) -> Line<'static> {
     let palette = model.palette;
     if let Some((text, wrong)) = &model.typed {
         let hint = wrong.clone().unwrap_or_else(|| {
-            "id, owner, queue, kind, label, reason; of the store: queue:NAME owner:NAME label:KEY=VALUE"
+            "id, owner, queue, kind, label, reason; of the store: queue:NAME owner:NAME last_owner:NAME label:KEY=VALUE"
                 .to_owned()
         });
         let style = if wrong.is_some() { palette.bad() } else { palette.faint() };

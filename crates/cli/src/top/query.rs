@@ -30,6 +30,10 @@ impl Query {
                     let owner = Owner::new(name).map_err(|error| error.to_string())?;
                     query.only.owner = Some(owner);
                 }
+                Some(("last_owner", name)) => {
+                    let owner = Owner::new(name).map_err(|error| error.to_string())?;
+                    query.only.last_owner = Some(owner);
+                }
                 Some(("label", pair)) => query.only.labels.push(label(pair)?),
                 Some(_) | None => query.words.push(word.to_lowercase()),
             }

@@ -77,9 +77,9 @@ fn a_parked_task_is_found_its_undo_is_seen_and_it_is_retried() {
     screen.shows(&["what may be done now", "1  Retry as a new task"]);
     screen.press("1");
     screen.shows(&["first undoes 1 compensation", "Waive of 1 owed"]);
-    screen.press(&format!("7{ENTER}parked-again{ENTER}{ENTER}"));
+    screen.press(&format!("7{ENTER}{ENTER}parked-again{ENTER}{ENTER}"));
     screen.shows(&["7 is not owed; owed are 1"]);
-    screen.press(&format!("\x7f{ENTER}{ENTER}{ENTER}"));
+    screen.press(&format!("\x7f{ENTER}{ENTER}{ENTER}{ENTER}"));
     screen.shows(&["say why, in a few words"]);
     screen.press(&format!("the key is back{ENTER}"));
     screen.shows(&["parked-again  ↺ compensating", "This is the new task."]);
@@ -108,6 +108,74 @@ fn what_cannot_be_undone_needs_a_word_of_consent() {
     screen.press(&format!("es{ENTER}"));
     screen.shows(&["flying: The cancel is recorded."]);
     assert_eq!(place.task("flying")["cancel"]["reason"], "not needed");
+}
+
+/// Opens a task, and the menu of what may be done with it.
+fn menu_of(screen: &mut Screen, id: &str) {
+    screen.shows(&["> dead"]);
+    screen.press(&format!("/{id}"));
+    screen.press(ENTER);
+    screen.shows(&[&format!("> {id}")]);
+    screen.press(ENTER);
+    screen.shows(&["Compensations, in the order"]);
+    screen.press("a");
+    screen.shows(&["what may be done now"]);
+}
+
+#[test]
+fn what_a_parked_task_owes_is_undone_alone_and_what_was_undone_by_hand_has_a_receipt() {
+    let place = fleet();
+    let mut screen = top(&place, "--write --as bob");
+    menu_of(&mut screen, "parked");
+    screen.shows(&["2  Undo only"]);
+    screen.press("2");
+    screen.shows(&["only undoes 1 compensation", "Undone by hand, with receipts"]);
+    screen.press(&format!("{ENTER}7=closed{ENTER}not needed{ENTER}"));
+    screen.shows(&["7 is not owed; owed are 1"]);
+    screen.press(&format!("\x151=closed by hand{ENTER}{ENTER}"));
+    screen.shows(&["This is the new task: it only undoes what is owed", "compensated"]);
+    let parked = place.task("parked");
+    let new = place.task(parked["retried_as"].as_str().expect("a new task"));
+    assert_eq!((&new["state"], &new["cancel"]["by"]), (&json("\"compensated\""), &json("\"bob\"")));
+    let last = place.done("events --task parked --json").lines().last().map(json).expect("an event");
+    assert_eq!(last["data"]["settled"][0]["receipt"], "closed by hand");
+}
+
+#[test]
+fn a_compensation_is_settled_with_a_receipt_and_labels_are_changed_while_the_work_goes_on() {
+    let place = fleet();
+    let mut screen = top(&place, "--write --as bob");
+    menu_of(&mut screen, "flying");
+    screen.shows(&["Change labels", "Settle with a receipt 1: remove-worktree /tmp/wt"]);
+    let entries = screen.text();
+    let digit = |words: &str| {
+        let line = entries.lines().find(|line| line.contains(words)).expect("its line");
+        line.chars().find(char::is_ascii_digit).expect("its number").to_string()
+    };
+    screen.press(&digit("Settle with a receipt"));
+    screen.shows(&["counts as undone by hand", "Reason (empty: the receipt)"]);
+    screen.press(&format!("rm -r{ENTER}{ENTER}yes{ENTER}"));
+    screen.shows(&["The receipt is recorded", "receipt: rm -r (by hand, bob)"]);
+    screen.press("a");
+    screen.shows(&["what may be done now"]);
+    screen.press(&digit("Change labels"));
+    screen.shows(&["Labels to set", "Labels to remove, of issue"]);
+    screen.press(&format!("team{ENTER}issue{ENTER}{ENTER}"));
+    screen.shows(&["expected KEY=VALUE, not `team`"]);
+    screen.press(&format!("=core{ENTER}{ENTER}{ENTER}"));
+    screen.shows(&["The labels are changed."]);
+    assert_eq!(place.task("flying")["labels"], json("{\"team\":\"core\"}"));
+}
+
+#[test]
+fn who_held_a_task_last_is_shown_and_looked_up() {
+    let place = fleet();
+    let mut screen = top(&place, "");
+    screen.shows(&["> dead"]);
+    screen.press(&format!("/last_owner:w3{ENTER}"));
+    screen.shows(&["> parked", "only last_owner:w3"]);
+    screen.press(ENTER);
+    screen.shows(&["Last held by    w3 under epoch 1, from 20", "On failure"]);
 }
 
 #[test]

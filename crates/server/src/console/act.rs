@@ -3,12 +3,13 @@
 use askama::Template;
 use axum::http::StatusCode;
 use tenure::core::command::Command;
+use tenure::core::compensation::Compensation;
 use tenure::core::id::RequestId;
 use tenure::core::refusal::Refusal;
 use tenure::core::task::Task;
 use tenure::store::Answer;
 use tenure::store::answering::AnswerForm;
-use tenure_view::offers::{Act, Fields, effects, why_not};
+use tenure_view::offers::{Act, Fields, effects, labels_of, why_not};
 use tenure_view::words::{StateMark, state_mark};
 
 use super::address::task_path;
@@ -30,9 +31,15 @@ struct ActPage {
     label: &'static str,
     query: String,
     effects: Vec<String>,
-    /// What can be waived with it.
-    waivable: Vec<Waivable>,
+    /// What can be waived or settled with it.
+    owed: Vec<OwedField>,
+    /// Whether it asks for a receipt.
+    takes_receipt: bool,
+    /// Whether it sets labels, and which ones it can remove.
+    takes_labels: bool,
+    labels: Vec<LabelField>,
     takes_id: bool,
+    needs_reason: bool,
     /// Whether it says that nothing was ever done that must be undone.
     leaves_nothing: bool,
     is_final: bool,
@@ -49,15 +56,26 @@ struct ActPage {
 #[derive(Default)]
 struct Said {
     reason: String,
+    receipt: String,
+    set: String,
     id: String,
     actor: String,
 }
 
-struct Waivable {
+/// A compensation that may be waived, or settled with a receipt.
+struct OwedField {
     seq: u32,
     what: String,
-    is_checked: bool,
+    is_waived: bool,
     reason: String,
+    receipt: String,
+}
+
+/// A label that may be removed.
+struct LabelField {
+    key: String,
+    value: String,
+    is_checked: bool,
 }
 
 /// The action of the query.
@@ -89,13 +107,6 @@ async fn shown(
         format!("This can't be done with the task as it is now{why}.")
     });
     let error = problem.as_ref().map(|problem| told(problem.detail())).or(gone);
-    let owed: Vec<_> = if act.takes_waivers() { task.owed().collect() } else { Vec::new() };
-    let waivable = owed.into_iter().map(|one| Waivable {
-        seq: one.seq.0,
-        what: format!("{} {}", one.undo.kind, one.undo.target),
-        is_checked: form.is_checked(&format!("waive-{}", one.seq)),
-        reason: form.said(&format!("waive-{}-reason", one.seq)).unwrap_or_default().to_owned(),
-    });
     let said = |name| form.said(name).unwrap_or_default().to_owned();
     let status = match &problem {
         Some(problem) => problem.status(),
@@ -111,16 +122,47 @@ async fn shown(
         label: act.label(),
         query: act.query(),
         effects: effects.unwrap_or_default(),
-        waivable: waivable.collect(),
+        owed: if act.settles_owed() { owed_fields(task, form) } else { Vec::new() },
+        takes_receipt: matches!(act, Act::Settle(_)),
+        takes_labels: act == Act::Label,
+        labels: if act == Act::Label { label_fields(task, form) } else { Vec::new() },
         takes_id: act == Act::Retry,
+        needs_reason: act.needs_reason(),
         leaves_nothing: act == Act::Fail && task.compensations.is_empty(),
         is_final: act.is_final(),
         asks_who: asked.caller.name.is_none(),
         request,
         error,
-        said: Said { reason: said("reason"), id: said("id"), actor: said("actor") },
+        said: Said {
+            reason: said("reason"),
+            receipt: said("receipt"),
+            set: said("set"),
+            id: said("id"),
+            actor: said("actor"),
+        },
     };
     Ok(respond(status, &page))
+}
+
+fn owed_fields(task: &Task, form: &Form) -> Vec<OwedField> {
+    let said = |name: String| form.said(&name).unwrap_or_default().to_owned();
+    let field = |one: &Compensation| OwedField {
+        seq: one.seq.0,
+        what: format!("{} {}", one.undo.kind, one.undo.target),
+        is_waived: form.is_checked(&format!("waive-{}", one.seq)),
+        reason: said(format!("waive-{}-reason", one.seq)),
+        receipt: said(format!("receipt-{}", one.seq)),
+    };
+    task.owed().map(field).collect()
+}
+
+fn label_fields(task: &Task, form: &Form) -> Vec<LabelField> {
+    let labels = task.labels.iter().map(|(key, value)| LabelField {
+        is_checked: form.is_checked(&format!("unset-{key}")),
+        key: key.to_string(),
+        value: value.to_string(),
+    });
+    labels.collect()
 }
 
 /// `POST /tasks/{ns}/{id}/act`. A form that is sent twice gets the same answer twice.
@@ -183,7 +225,13 @@ async fn together(asked: &Asked, commands: Vec<Command>) -> Result<Answer, Probl
 }
 
 fn fields(asked: &Asked, act: Act, form: &Form) -> Result<Fields, Problem> {
-    let (reason, actor) = form.reason_and_actor(&asked.caller)?;
+    let (reason, actor) = match act.needs_reason() {
+        true => form.reason_and_actor(&asked.caller)?,
+        false => (form.said("reason").unwrap_or_default().to_owned(), form.actor(&asked.caller)?),
+    };
+    if matches!(act, Act::Settle(_)) && form.said("receipt").is_none() {
+        return Err(required("receipt").into());
+    }
     // What the form says, whatever the task owes meanwhile: a form that is sent again must be the same command.
     let seqs = form.numbers("waive-");
     if let Some(seq) = form.reasons_of_unchecked("waive-").first() {
@@ -191,11 +239,20 @@ fn fields(asked: &Asked, act: Act, form: &Form) -> Result<Fields, Problem> {
             format!("number {seq} has a reason but is not ticked: tick it to waive it, or clear its reason");
         return Err(Refusal::invalid("waive", words).into());
     }
-    let waive = seqs.into_iter().filter(|_| act.takes_waivers()).map(|seq| {
+    let waive = seqs.into_iter().filter(|_| act.settles_owed()).map(|seq| {
         // Without a reason of its own it has that of the whole.
         let own = form.said(&format!("waive-{seq}-reason"));
         (seq, own.unwrap_or(&reason).to_owned())
     });
-    let (waive, leaves_nothing) = (waive.collect(), form.is_checked("leaves-nothing"));
-    Ok(Fields { reason, id: form.said("id").map(str::to_owned), waive, leaves_nothing, actor })
+    Ok(Fields {
+        waive: waive.collect(),
+        reason,
+        id: form.said("id").map(str::to_owned),
+        receipts: form.numbered("receipt-"),
+        receipt: form.said("receipt").unwrap_or_default().to_owned(),
+        set: labels_of(form.said("set").unwrap_or_default().lines())?,
+        unset: form.checked("unset-"),
+        leaves_nothing: form.is_checked("leaves-nothing"),
+        actor,
+    })
 }

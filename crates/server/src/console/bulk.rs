@@ -303,7 +303,7 @@ fn wanted(asked: &Asked, form: &Form, selection: &Selection) -> Result<Wanted, R
             let words = "there is a reason, but no kind is ticked: tick what is gone, or clear the reason";
             return Err(Refusal::invalid("waive", words));
         }
-        (false, _) if !act.takes_waivers() => {
+        (false, _) if !act.settles_owed() => {
             let words = "only a retry and undo only can waive: untick the kinds, or choose one of the two";
             return Err(Refusal::invalid("waive", words));
         }
@@ -361,7 +361,7 @@ async fn commands_of(
     let Wanted { act, fields, waived } = wanted;
     let namespace = asked.shown_namespace()?;
     let mut fields = fields.clone();
-    let task = if act.takes_waivers() && (waived.is_some() || *act == Act::UndoOnly) {
+    let task = if act.settles_owed() && (waived.is_some() || *act == Act::UndoOnly) {
         let permit = asked.quota.look().await?;
         let found = asked.served.ledger.store().task(namespace, id.clone()).await?;
         drop(permit);

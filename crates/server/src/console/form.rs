@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use tenure::core::compensation::COMPENSATIONS_MAX;
 use tenure::core::refusal::Refusal;
+use tenure::core::task::LABELS_MAX;
 
 use super::asked::required;
 use crate::access::Caller;
 use crate::body::pairs;
 use crate::problem::Problem;
 
-/// As many as a form of ours has: two for each compensation of a task, and a few.
-const FIELDS_MAX: usize = 2 * COMPENSATIONS_MAX + 16;
+/// As many as a form of ours has: three for each compensation of a task, one for each label, and a few.
+const FIELDS_MAX: usize = 3 * COMPENSATIONS_MAX + LABELS_MAX + 16;
 
 /// The fields, each once.
 pub(super) struct Form(BTreeMap<String, String>);
@@ -41,11 +42,29 @@ impl Form {
     /// Why something is done, and who says so where no token does.
     pub(super) fn reason_and_actor(&self, caller: &Caller) -> Result<(String, Option<String>), Refusal> {
         let reason = self.said("reason").ok_or_else(|| required("reason"))?.to_owned();
-        let actor = match &caller.name {
-            Some(_) => None,
-            None => Some(self.said("actor").ok_or_else(|| required("your name"))?.to_owned()),
-        };
-        Ok((reason, actor))
+        Ok((reason, self.actor(caller)?))
+    }
+
+    /// Who says it, where no token does.
+    pub(super) fn actor(&self, caller: &Caller) -> Result<Option<String>, Refusal> {
+        match &caller.name {
+            Some(_) => Ok(None),
+            None => Ok(Some(self.said("actor").ok_or_else(|| required("your name"))?.to_owned())),
+        }
+    }
+
+    /// The texts that are not blank of the fields with such a name and a number, such as `receipt-3`.
+    pub(super) fn numbered(&self, prefix: &str) -> Vec<(u32, String)> {
+        let number = |name: &str| name.strip_prefix(prefix)?.parse().ok();
+        let said = self.0.keys().filter_map(|name| Some((number(name)?, self.said(name)?.to_owned())));
+        let mut numbered: Vec<(u32, String)> = said.collect();
+        numbered.sort_unstable();
+        numbered
+    }
+
+    /// What stands behind such a beginning in the names of the boxes that are checked.
+    pub(super) fn checked(&self, prefix: &str) -> Vec<String> {
+        self.0.keys().filter_map(|name| Some(name.strip_prefix(prefix)?.to_owned())).collect()
     }
 
     /// The numbers of the boxes that are checked and have such a name, such as `waive-3`.
@@ -89,6 +108,9 @@ mod tests {
         let form =
             Form::read("waive-1=on&waive-1-reason=gone&waive-2-reason=gone&waive-3-reason=").expect("a form");
         assert_eq!(form.reasons_of_unchecked("waive-"), [2]);
+        let form = Form::read("receipt-2=closed&receipt-10=gone&receipt-3=+&unset-issue=on").expect("a form");
+        assert_eq!(form.numbered("receipt-"), [(2, "closed".to_owned()), (10, "gone".to_owned())]);
+        assert_eq!(form.checked("unset-"), ["issue"]);
         assert!(Form::read("a=1&a=2").is_err(), "which one?");
     }
 }

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use tenure::core::task::State;
 use tenure::core::time::Time;
 use tenure::recovery::{Outcome, PlannedTask, RecoveredTask, Recovery, RecoveryReport};
-use tenure_view::words::{Instant, StateMark, count, state_mark};
+use tenure_view::words::{Instant, StateMark, count, failed_tries, state_mark};
 use tokio::time::timeout;
 
 use super::address::task_path;
@@ -132,7 +132,8 @@ fn planned_bytes(one: &PlannedTask) -> usize {
 fn planned_row(ListedTask { task: planned, undos }: &ListedTask<PlannedTask>, now: Time) -> PlannedRow {
     let PlannedTask { namespace, task, state, due_at, becomes, undo, parked_reason, .. } = planned;
     let one_undo = |one: &tenure::recovery::PlannedUndo| {
-        let again = if one.tries > 0 { format!(", after {}", tried(one.tries)) } else { String::new() };
+        let again =
+            if one.tries > 0 { format!(", after {}", failed_tries(one.tries)) } else { String::new() };
         format!("{} {} (number {}{again})", one.kind, one.target, one.seq)
     };
     PlannedRow {
@@ -145,10 +146,6 @@ fn planned_row(ListedTask { task: planned, undos }: &ListedTask<PlannedTask>, no
         more_undo: undos.saturating_sub(undo.len()),
         is_bad: *becomes == State::Quarantined,
     }
-}
-
-fn tried(tries: u32) -> String {
-    if tries == 1 { "1 failed try".to_owned() } else { format!("{tries} failed tries") }
 }
 
 /// What recovery would do with a task, in a sentence.

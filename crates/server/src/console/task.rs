@@ -10,10 +10,12 @@ use tenure::store::size::{event_bytes, task_bytes};
 use tenure::store::{Page, PageSize, Recorded};
 use tenure::why::{Step, why_watched};
 use tenure_view::history::{Attempt, TimelineItem, attempts, newest, timeline};
-use tenure_view::offers::{Act, Offer, about_the_task, may_waive, undo_only, waiver};
-use tenure_view::words::{Instant, Left, StateMark, state_mark};
+use tenure_view::offers::{Act, Offer, OwedOffers, about_the_task};
+use tenure_view::words::{
+    Instant, Left, StateMark, by_hand, failed_tries, last_held, policy_facts, state_mark,
+};
 
-use super::address::task_path;
+use super::address::{encoded, task_path};
 use super::layout::{Layout, Place, respond};
 use crate::handlers::answers::look;
 use crate::route::{Answered, Asked};
@@ -42,6 +44,7 @@ struct TaskPage {
     offers: Vec<Offer>,
     may_retry: bool,
     lease: Option<LeaseView>,
+    last_held: Option<LastHeld>,
     facts: Vec<(&'static str, String)>,
     labels: Vec<(String, String)>,
     related: Vec<(&'static str, String, String)>,
@@ -70,6 +73,17 @@ struct LeaseView {
     stalls: Option<Instant>,
 }
 
+/// The lease of the newest attempt that has ended.
+struct LastHeld {
+    words: &'static str,
+    owner: String,
+    /// The tasks that the owner had last.
+    path: String,
+    epoch: u64,
+    since: Instant,
+    until: Instant,
+}
+
 struct CompensationView {
     seq: u32,
     kind: String,
@@ -80,9 +94,11 @@ struct CompensationView {
     /// How many tries failed, in words.
     failed: String,
     receipt: Option<String>,
+    /// Who settled it, if a person did by hand.
+    by_hand: Option<String>,
     last_error: Option<String>,
     waiver: Option<String>,
-    offer: Option<Offer>,
+    offers: Vec<Offer>,
     /// Whether nobody has undone it yet.
     is_left: bool,
 }
@@ -122,16 +138,12 @@ impl TaskPage {
     ) -> TaskPage {
         let random = asked.served.ledger.entropy();
         let may_act = asked.may_act();
-        let mut offers = if may_act { about_the_task(task, now, random) } else { Vec::new() };
-        let behind_retry = offers.iter().position(|offer| offer.act == Act::Retry).map_or(0, |at| at + 1);
-        if let Some(undo) = undo_only(task, now, random).filter(|_| may_act) {
-            offers.insert(behind_retry, undo);
-        }
-        let may_waive = may_act && may_waive(task, now, random);
+        let offers = if may_act { about_the_task(task, now, random) } else { Vec::new() };
+        let owed = may_act.then(|| OwedOffers::of(task, now, random));
         // The newest is undone first.
         let compensations = task.compensations.iter().rev().take(COMPENSATIONS_SHOWN);
-        let compensations =
-            compensations.map(|one| compensation(one, (may_waive && one.is_owed()).then(|| waiver(one))));
+        let compensations = compensations
+            .map(|one| compensation(one, owed.as_ref().map(|owed| owed.about(one)).unwrap_or_default()));
         let is_cut = history.next.is_some();
         TaskPage {
             layout,
@@ -146,6 +158,7 @@ impl TaskPage {
             may_retry: offers.iter().any(|offer| offer.act == Act::Retry),
             offers,
             lease: lease(task, now),
+            last_held: held_last(task, now),
             facts: facts(task, now),
             labels: task.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
             related: related(task),
@@ -190,28 +203,31 @@ fn lease(task: &Task, now: Time) -> Option<LeaseView> {
     })
 }
 
+fn held_last(task: &Task, now: Time) -> Option<LastHeld> {
+    let (words, last) = last_held(task)?;
+    let (namespace, owner) = (encoded(task.namespace.as_str()), encoded(last.owner.as_str()));
+    Some(LastHeld {
+        words,
+        owner: last.owner.to_string(),
+        path: format!("/tasks?ns={namespace}&last_owner={owner}"),
+        epoch: last.epoch.0,
+        since: Instant::of(last.since, now),
+        until: Instant::of(last.until, now),
+    })
+}
+
 fn facts(task: &Task, now: Time) -> Vec<(&'static str, String)> {
     let ago = |time: Time| format!("{} ago", rough(now.since(time)));
-    let policy = &task.policy;
     let mut facts = vec![
         ("Queue", task.queue.to_string()),
         ("Kind", task.kind.to_string()),
-        ("Attempt", format!("{} of {}", task.attempts, policy.max_attempts)),
+        ("Attempt", format!("{} of {}", task.attempts, task.policy.max_attempts)),
         ("Priority", task.priority.to_string()),
         ("Created", ago(task.created_at)),
-        ("Lease", rough(policy.lease_ttl.span())),
-        ("On lapse", policy.on_lapse.as_str().to_owned()),
         ("Saga", task.saga_id.to_string()),
         ("Revision", task.revision.0.to_string()),
     ];
-    let spans = [
-        ("Stall after", policy.stall_after),
-        ("Time limit", policy.time_limit),
-        ("Start within", policy.start_within),
-        ("Lock delay", policy.lock_delay),
-        ("Cancel grace", policy.cancel_grace),
-    ];
-    facts.extend(spans.into_iter().filter_map(|(name, span)| Some((name, rough(span?)))));
+    facts.extend(policy_facts(&task.policy));
     facts
 }
 
@@ -223,7 +239,7 @@ fn related(task: &Task) -> Vec<(&'static str, String, String)> {
     before.into_iter().chain(retried_as.map(|id| link("Retried as", id))).collect()
 }
 
-fn compensation(one: &Compensation, offer: Option<Offer>) -> CompensationView {
+fn compensation(one: &Compensation, offers: Vec<Offer>) -> CompensationView {
     let text = |text: Option<&str>| text.map(str::to_owned);
     let mark = match one.status {
         Status::Standing => "○",
@@ -238,17 +254,14 @@ fn compensation(one: &Compensation, offer: Option<Offer>) -> CompensationView {
         reason: one.undo.reason.as_ref().map(ToString::to_string).unwrap_or_default(),
         status: one.status.as_str(),
         mark,
-        failed: failed(one.tries),
+        failed: failed_tries(one.tries),
         receipt: text(one.receipt.as_ref().map(|receipt| receipt.as_str())),
+        by_hand: by_hand(one),
         last_error: text(one.last_error.as_ref().map(|error| error.as_str())),
         waiver: text(one.waiver.as_ref().map(|waiver| waiver.as_str())),
-        offer,
+        offers,
         is_left: one.is_owed(),
     }
-}
-
-fn failed(tries: u32) -> String {
-    if tries == 1 { "1 try failed".to_owned() } else { format!("{tries} tries failed") }
 }
 
 fn documents(task: &Task) -> Vec<DocumentView> {

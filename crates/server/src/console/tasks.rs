@@ -86,6 +86,7 @@ pub(super) async fn page(asked: Asked) -> Answered {
             field("id_prefix", "Id begins with", said("id_prefix")?, "build-"),
             field("queue", "Queue", said("queue")?, ""),
             field("owner", "Held by", said("owner")?, ""),
+            field("last_owner", "Last held by", said("last_owner")?, ""),
             field("label", "Label", label, "issue=168"),
             field("since", "Since", said("since")?, "24h"),
         ],

@@ -90,7 +90,7 @@ fn form_lines(form: &Form, width: usize, palette: Palette) -> Vec<Line<'static>>
     lines
 }
 
-/// What may be waived; of many the first are named.
+/// What may be waived or settled; of many the first are named.
 fn owed(form: &Form, width: usize) -> Vec<Line<'static>> {
     const NAMED_MAX: usize = 5;
     let named = form.task.owed().take(NAMED_MAX).map(|one| {

@@ -3,6 +3,7 @@
 mod access;
 mod acts;
 mod audit;
+mod by_hand;
 mod history;
 mod pages;
 mod queues;

@@ -48,8 +48,18 @@ fn a_search_leads_to_the_task_the_label_or_the_owner() {
 
 #[test]
 fn what_a_page_offers_is_done_and_what_it_does_not_offer_is_refused() {
-    const VERBS: [&str; 9] =
-        ["retry", "undo", "cancel", "quarantine", "compensate", "complete", "fail", "dismiss", "note"];
+    const VERBS: [&str; 10] = [
+        "retry",
+        "undo",
+        "cancel",
+        "quarantine",
+        "compensate",
+        "complete",
+        "fail",
+        "dismiss",
+        "note",
+        "label",
+    ];
     block_on(async {
         let (mut done, mut refused) = (0, 0);
         for verb in VERBS {
@@ -72,6 +82,7 @@ fn what_a_page_offers_is_done_and_what_it_does_not_offer_is_refused() {
                         .filter(|name| there(name))
                         .map(|name| (name, "on")),
                 );
+                fields.extend(there("set").then_some(("set", "issue=168")));
                 let answer = browser.submit(&path, &fields).await;
                 let after = events(&ledger, id).await;
                 if is_offered {
