@@ -34,6 +34,7 @@ macro_rules! commands {
         /// The body of a command.
         #[derive(Debug, Serialize)]
         #[serde(untagged)]
+        #[expect(clippy::large_enum_variant, reason = "one is made, written and dropped; a record is the largest")]
         pub(crate) enum CommandBody { $($name($body)),* }
 
         impl CommandBody {

@@ -131,10 +131,8 @@ fn open(path: &str) -> Result<Option<Source<'static>>, CliError> {
 fn ended_early(out: &mut Output<'_>, error: ImportError, report: &ImportReport) -> CliError {
     let lines = count(report.written.lines, "line");
     out.note(&format!("the import ended after {lines}; repeat the command, and it goes on there"));
-    match error {
-        ImportError::Store(error) => CliError::Ledger(error),
-        other => CliError::Failed(other.to_string()),
-    }
+    let words = error.to_string();
+    if let ImportError::Store(error) = error { CliError::Ledger(error) } else { CliError::Failed(words) }
 }
 
 /// Where refused lines are named.

@@ -417,6 +417,38 @@ impl Conditions {
         self.values.iter().map(|value| &**value as Parameter<'_>).collect()
     }
 
+    /// By saga id, and by how ids begin.
+    fn by_names(&mut self, filter: &Filter) {
+        if let Some(saga_id) = &filter.saga_id {
+            self.add("tasks.saga_id = ", saga_id.to_string());
+            if let Some(namespace) = &filter.namespace {
+                // Names are found by both of them.
+                let [namespace, saga_id] =
+                    [namespace.to_string(), saga_id.to_string()].map(|value| self.parameter(value));
+                self.condition(format!(
+                    "tasks.id = (select names.id from tenure.names \
+                      where names.namespace = {namespace} and names.saga_id = {saga_id})"
+                ));
+            }
+        }
+        if let Some([first, behind]) = filter.id_range() {
+            let [first, behind] = [first, behind].map(|value| self.parameter(value));
+            let in_range = |tasks: &str| format!("{tasks}.id >= {first} and {tasks}.id < {behind}");
+            match &filter.namespace {
+                // By the primary key, whose texts are compared byte by byte: `offset` keeps the planner from reading by age instead.
+                Some(namespace) if !filter.stale => {
+                    let namespace = self.parameter(namespace.to_string());
+                    self.source = format!(
+                        "(select * from tenure.tasks as own where own.namespace = {namespace} and {} offset 0) as tasks \
+                         left join tenure.due on due.namespace = tasks.namespace and due.task = tasks.id",
+                        in_range("own")
+                    );
+                }
+                Some(_) | None => self.condition(in_range("tasks")),
+            }
+        }
+    }
+
     /// The same as the store in memory says in Rust.
     fn of(filter: &Filter, after: Option<i64>, now: Time) -> Conditions {
         let mut wanted = Conditions::on(TASKS_AND_DUE);
@@ -449,34 +481,7 @@ impl Conditions {
         if let Some(queue) = &filter.queue {
             wanted.add("tasks.queue = ", queue.to_string());
         }
-        if let Some(saga_id) = &filter.saga_id {
-            wanted.add("tasks.saga_id = ", saga_id.to_string());
-            if let Some(namespace) = &filter.namespace {
-                // Names are found by both of them.
-                let [namespace, saga_id] =
-                    [namespace.to_string(), saga_id.to_string()].map(|value| wanted.parameter(value));
-                wanted.condition(format!(
-                    "tasks.id = (select names.id from tenure.names \
-                      where names.namespace = {namespace} and names.saga_id = {saga_id})"
-                ));
-            }
-        }
-        if let Some([first, behind]) = filter.id_range() {
-            let [first, behind] = [first, behind].map(|value| wanted.parameter(value));
-            let in_range = |tasks: &str| format!("{tasks}.id >= {first} and {tasks}.id < {behind}");
-            match &filter.namespace {
-                // By the primary key, whose texts are compared byte by byte: `offset` keeps the planner from reading by age instead.
-                Some(namespace) if !filter.stale => {
-                    let namespace = wanted.parameter(namespace.to_string());
-                    wanted.source = format!(
-                        "(select * from tenure.tasks as own where own.namespace = {namespace} and {} offset 0) as tasks \
-                         left join tenure.due on due.namespace = tasks.namespace and due.task = tasks.id",
-                        in_range("own")
-                    );
-                }
-                Some(_) | None => wanted.condition(in_range("tasks")),
-            }
-        }
+        wanted.by_names(filter);
         if let Some(owner) = &filter.owner {
             wanted.add("due.owner = ", owner.to_string());
         }

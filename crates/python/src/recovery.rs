@@ -41,7 +41,7 @@ struct Prepared {
 /// What recovery tells Python.
 enum ToPython {
     /// An effect to undo.
-    Undo(UndoCall, oneshot::Sender<Undone>),
+    Undo(Box<UndoCall>, oneshot::Sender<Undone>),
     /// A task that was handled.
     Recovered(String),
 }
@@ -66,7 +66,7 @@ impl Handler for AskPython {
             let gone = || UndoError::Retryable("the code that undoes it ended without a receipt".into());
             let (done, undone) = oneshot::channel();
             let jobs = jobs.upgrade().ok_or_else(gone)?;
-            jobs.send(ToPython::Undo(call, done)).map_err(|_| gone())?;
+            jobs.send(ToPython::Undo(Box::new(call), done)).map_err(|_| gone())?;
             undone.await.unwrap_or_else(|_| Err(gone()))
         })
     }

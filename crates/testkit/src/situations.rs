@@ -384,29 +384,7 @@ fn by_anybody() -> Vec<Action> {
         OperatorAction::MarkQuarantined { reason: why.clone() }.on(task.clone()),
         OperatorAction::Cancel { reason: why.clone() }.on(task.clone()),
     ];
-    for name in ["w", "v"] {
-        let owner = owner(name);
-        actions.push(Action::Take {
-            task: task.clone(),
-            take: Take::Dispatch,
-            owner: owner.clone(),
-            ttl: None,
-        });
-        actions.push(Action::Take {
-            task: task.clone(),
-            take: Take::Acquire,
-            owner: owner.clone(),
-            ttl: None,
-        });
-        actions.push(Action::Take {
-            task: task.clone(),
-            take: Take::Reclaim,
-            owner: owner.clone(),
-            ttl: None,
-        });
-        let queue = Queue::new(Queue::DEFAULT).expect("a name");
-        actions.push(Action::Claim { queue, limit: 1, owner, ttl: None });
-    }
+    actions.extend(taking());
     for seq in [1, 2, 9].map(Seq) {
         actions.push(OperatorAction::Waive { waiver: Waiver { seq, reason: why.clone() } }.on(task.clone()));
         actions.push(OperatorAction::Settle { done: receipt(seq), reason: why.clone() }.on(task.clone()));
@@ -417,6 +395,39 @@ fn by_anybody() -> Vec<Action> {
     for compensation in [None, Some(undo("undo"))] {
         actions.push(OperatorAction::MarkFailed { reason: why.clone(), compensation }.on(task.clone()));
     }
+    actions.extend(with_settled());
+    for terminal_reason in [None, Some(why.clone())] {
+        for triage in [Triage::Stays, Triage::Dismissed] {
+            actions.push(
+                OperatorAction::Annotate {
+                    note: Some(why.clone()),
+                    terminal_reason: terminal_reason.clone(),
+                    triage,
+                }
+                .on(task.clone()),
+            );
+        }
+    }
+    actions
+}
+
+/// What takes a task, by its id or as the next one.
+fn taking() -> Vec<Action> {
+    let mut actions = Vec::new();
+    for name in ["w", "v"] {
+        for take in [Take::Dispatch, Take::Acquire, Take::Reclaim] {
+            actions.push(Action::Take { task: id(), take, owner: owner(name), ttl: None });
+        }
+        let queue = Queue::new(Queue::DEFAULT).expect("a name");
+        actions.push(Action::Claim { queue, limit: 1, owner: owner(name), ttl: None });
+    }
+    actions
+}
+
+/// What settles compensations with another command.
+fn with_settled() -> Vec<Action> {
+    let (task, why) = (id(), reason("why"));
+    let mut actions = Vec::new();
     let waived_and_done: [(&[u32], &[u32]); 8] = [
         (&[], &[]),
         (&[1], &[]),
@@ -440,18 +451,6 @@ fn by_anybody() -> Vec<Action> {
         actions.push(marked.on(task.clone()));
         let successor = TaskId::new("u").expect("a name");
         actions.push(OperatorAction::Retry { successor, id_origin, reason, waive, settled }.on(task.clone()));
-    }
-    for terminal_reason in [None, Some(why.clone())] {
-        for triage in [Triage::Stays, Triage::Dismissed] {
-            actions.push(
-                OperatorAction::Annotate {
-                    note: Some(why.clone()),
-                    terminal_reason: terminal_reason.clone(),
-                    triage,
-                }
-                .on(task.clone()),
-            );
-        }
     }
     actions
 }

@@ -447,6 +447,27 @@ impl TraceStep {
         })
     }
 
+    fn label(&self, task: TaskId, by: Holder) -> Action {
+        let changes = self.labels();
+        match self.dice(3, 3) {
+            1 => HolderAction::Label { changes }.on(task, by),
+            _ => OperatorAction::Label { changes, reason: Some(self.words()) }.on(task),
+        }
+    }
+
+    fn marked(&self, stored: Option<&Task>, task: TaskId) -> Action {
+        let (reason, compensation) = (self.words(), (self.dice(1, 2) == 0).then(|| self.undo()));
+        match self.dice(3, 4) {
+            0 => OperatorAction::MarkCompleted { reason, result: self.json() }.on(task),
+            1 => OperatorAction::MarkFailed { reason, compensation }.on(task),
+            2 => {
+                let (waive, settled) = self.settled(stored);
+                OperatorAction::MarkCompensated { reason, waive, settled }.on(task)
+            }
+            _ => OperatorAction::MarkQuarantined { reason }.on(task),
+        }
+    }
+
     fn action(&self, stored: Option<&Task>, clock: &ManualClock) -> Action {
         let (task, by, owner, ttl) = (self.id(), self.by(stored), self.owner(), self.ttl());
         let (reason, progress, checkpoint) = (self.words(), self.progress(), self.json());
@@ -481,13 +502,7 @@ impl TraceStep {
                 }
             }
             20 if self.dice(3, 3) == 0 => HolderAction::Adopt.on(task, by),
-            20 => {
-                let changes = self.labels();
-                match self.dice(3, 3) {
-                    1 => HolderAction::Label { changes }.on(task, by),
-                    _ => OperatorAction::Label { changes, reason: Some(reason) }.on(task),
-                }
-            }
+            20 => self.label(task, by),
             21 if self.dice(3, 2) == 0 => {
                 OperatorAction::Settle { done: self.receipt(self.seq()), reason }.on(task)
             }
@@ -502,15 +517,7 @@ impl TraceStep {
                 HolderAction::RollBack { reason, undo_by }.on(task, by)
             }
             30 => HolderAction::Quarantine { reason, cause: QuarantineCause::ByHolder }.on(task, by),
-            31 => match self.dice(3, 4) {
-                0 => OperatorAction::MarkCompleted { reason, result: checkpoint }.on(task),
-                1 => OperatorAction::MarkFailed { reason, compensation }.on(task),
-                2 => {
-                    let (waive, settled) = self.settled(stored);
-                    OperatorAction::MarkCompensated { reason, waive, settled }.on(task)
-                }
-                _ => OperatorAction::MarkQuarantined { reason }.on(task),
-            },
+            31 => self.marked(stored, task),
             32 => OperatorAction::Cancel { reason }.on(task),
             33..=36 => Action::Take { task, take: Take::Reclaim, owner, ttl },
             37 => {

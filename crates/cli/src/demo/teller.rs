@@ -145,6 +145,7 @@ fn words_of(what: &EventData) -> Option<String> {
         | EventData::Adopted { .. }
         | EventData::Waived(_)
         | EventData::CancelAsked { .. }
+        | EventData::Labelled { .. }
         | EventData::Ended(_)
         | EventData::Annotated { .. }
         | EventData::Retried { .. } => what.kind().replace('_', " "),

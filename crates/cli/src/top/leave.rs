@@ -59,15 +59,11 @@ pub(super) fn report(out: &mut Output<'_>, answers: Vec<Done>, unanswered: &[Giv
                 out.note(&format!("{then}: {words}"));
             }
             Err(error) => {
-                match &error {
-                    Error::Unknown(_) => unknown(out, &given, &error.message()),
-                    error => {
-                        let (act, task) = (given.act.word(), &given.task);
-                        out.error(
-                            &harmless_line(&format!("the {act} of {task} was not done: {error}")),
-                            None,
-                        );
-                    }
+                if let Error::Unknown(_) = &error {
+                    unknown(out, &given, &error.message());
+                } else {
+                    let (act, task) = (given.act.word(), &given.task);
+                    out.error(&harmless_line(&format!("the {act} of {task} was not done: {error}")), None);
                 }
                 statuses.push(CliError::Ledger(error).status());
             }

@@ -37,10 +37,9 @@ pub(super) fn unreadable(name: CheckName, error: &Error, facts: &Facts) -> Check
     if error.code() == Some(Code::Forbidden) {
         return skipped(name, format!("the token may not read it: {error}"));
     }
-    let command = match error {
-        Error::Corrupt(_) => "tenure audit verify".to_owned(),
-        _ => looking_command(facts.kind, &facts.shown),
-    };
+    let is_corrupt = matches!(error, Error::Corrupt(_));
+    let command =
+        if is_corrupt { "tenure audit verify".to_owned() } else { looking_command(facts.kind, &facts.shown) };
     CheckResult::new(name, Verdict::Fail, format!("can't be read: {error}")).mended_by(command).into()
 }
 

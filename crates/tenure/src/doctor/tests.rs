@@ -131,16 +131,20 @@ fn an_asynchronous_standby_warns_and_the_command_makes_commits_wait_for_it() {
     assert!(command.contains(r#"FIRST 2 ("a", "b")"#), "{command}");
 }
 
+/// Turns a setting off.
+type SetOff = fn(&mut PostgresHealth, String);
+
 #[test]
 fn each_setting_that_breaks_a_promise_fails_alone() {
-    for name in [CheckName::Fsync, CheckName::FullPageWrites, CheckName::SynchronousCommit] {
+    let off = || "off".to_owned();
+    let sets: [(CheckName, SetOff); 3] = [
+        (CheckName::Fsync, |broken, off| broken.fsync = off),
+        (CheckName::FullPageWrites, |broken, off| broken.full_page_writes = off),
+        (CheckName::SynchronousCommit, |broken, off| broken.synchronous_commit = off),
+    ];
+    for (name, set) in sets {
         let mut broken = postgres(&[]);
-        let off = "off".to_owned();
-        match name {
-            CheckName::Fsync => broken.fsync = off,
-            CheckName::FullPageWrites => broken.full_page_writes = off,
-            _ => broken.synchronous_commit = off,
-        }
+        set(&mut broken, off());
         let found = diagnosis(diagnose(&in_postgres(broken)));
         let failed: Vec<_> = found.checks.iter().filter(|check| check.verdict == Verdict::Fail).collect();
         assert_eq!(failed.iter().map(|check| check.name).collect::<Vec<_>>(), [name]);

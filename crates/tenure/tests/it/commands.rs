@@ -138,6 +138,14 @@ fn actions() -> Vec<Action> {
         HolderAction::Quarantine { reason: reason(), cause: QuarantineCause::ByHolder }.on(task(), by()),
         HolderAction::Quarantine { reason: reason(), cause: QuarantineCause::UndoUnhandled }.on(task(), by()),
         HolderAction::Quarantine { reason: reason(), cause: QuarantineCause::UndoFailed }.on(task(), by()),
+    ]
+}
+
+/// Every action that only an operator gives, besides the ends that a holder gives, too.
+fn by_operator() -> Vec<Action> {
+    let (task, reason) = (|| id("t"), || words("because"));
+    let waiver = Waiver { seq: Seq(2), reason: words("gone") };
+    vec![
         OperatorAction::MarkQuarantined { reason: reason() }.on(task()),
         OperatorAction::MarkCompensated { reason: reason(), waive: Vec::new(), settled: vec![done()] }
             .on(task()),
@@ -192,7 +200,7 @@ fn read(text: &str) -> Result<Command, Refusal> {
 
 #[test]
 fn what_is_written_of_a_command_reads_as_that_command() {
-    for action in actions() {
+    for action in actions().into_iter().chain(by_operator()) {
         for (request, jitter, lease_scope) in
             [(None, 0, LeaseScope::Any), (Some("r/1"), u16::MAX, LeaseScope::OwnLeases)]
         {

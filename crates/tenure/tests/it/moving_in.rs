@@ -176,7 +176,7 @@ async fn damaged_rows_are_refused_by_their_field_and_the_others_move() {
     let refused = |rows: &[MovedRow]| {
         let refused = rows.iter().filter_map(|row| match &row.result {
             RowResult::Refused(refusal) => {
-                Some((row.number, row.task_id.clone(), refusal.code, refusal.field.clone()))
+                Some((row.number, row.task_id.clone(), refusal.code, refusal.field))
             }
             RowResult::Moved(_) | RowResult::Present => None,
         });

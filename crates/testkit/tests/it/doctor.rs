@@ -72,7 +72,7 @@ fn a_schema_that_is_absent_foreign_or_newer_is_named_and_stays_as_it_is() {
     block_on(async {
         let schema = server.fresh_schema();
         let url = server.url(&schema);
-        let rival = CompetingConnection::of(&server, &schema).await;
+        let rival = CompetingConnection::of(server, &schema).await;
         let absent = check(&url, CheckName::Store).await;
         assert_eq!(absent.verdict, Verdict::Fail);
         assert!(absent.says.contains("there is no store at"), "{}", absent.says);
