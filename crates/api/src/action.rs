@@ -153,7 +153,7 @@ body!(LabelBody, |body, _, target, _| {
             return Err(Refusal::invalid("reason", "allowed only for operators, without owner and epoch"));
         }
     };
-    // A body without labels is wrong whoever sends it.
+    // A body without labels is wrong for holders and for operators.
     action.check()?;
     Ok(action)
 });

@@ -7,7 +7,7 @@ use tenure_view::words::count;
 
 use crate::context::Context;
 use crate::error::CliError;
-use crate::progress_bar::{Part, ProgressBar};
+use crate::progress_bar::{DonePart, ProgressBar};
 
 /// Write the whole store to standard output, to import it into another one
 ///
@@ -41,7 +41,7 @@ impl Export {
                 Err(error) => break Err(error),
             }
             let ExportProgress { counts, events_expected } = exporter.progress();
-            let part = Part { done: counts.events, of: Some(events_expected) };
+            let part = DonePart { done: counts.events, of: Some(events_expected) };
             bar.show(context.out, counts.events, part);
         };
         context.out.passing_line("");

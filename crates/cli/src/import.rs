@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::global::OutputFormat;
 use crate::output::Output;
-use crate::progress_bar::{Part, ProgressBar};
+use crate::progress_bar::{DonePart, ProgressBar};
 use crate::values::{ByOperator, one_of};
 
 /// How much of the file is read at once.
@@ -95,8 +95,8 @@ impl Import {
             let report = importer.report();
             let events = report.written.events + report.skipped;
             let part = match source.bytes {
-                Some(bytes) => Part { done: importer.bytes_read(), of: Some(bytes) },
-                None => Part { done: events, of: importer.events_expected() },
+                Some(bytes) => DonePart { done: importer.bytes_read(), of: Some(bytes) },
+                None => DonePart { done: events, of: importer.events_expected() },
             };
             bar.show(out, events, part);
         };

@@ -23,7 +23,7 @@ pub(crate) struct ProgressBar {
 
 /// How far a command has come, in any unit.
 #[derive(Clone, Copy)]
-pub(crate) struct Part {
+pub(crate) struct DonePart {
     pub(crate) done: u64,
     /// None if nobody knows.
     pub(crate) of: Option<u64>,
@@ -41,7 +41,7 @@ impl ProgressBar {
     }
 
     /// Shows how many events were done, if it is time to.
-    pub(crate) fn show(&mut self, out: &mut Output<'_>, events: u64, part: Part) {
+    pub(crate) fn show(&mut self, out: &mut Output<'_>, events: u64, part: DonePart) {
         let now = Moment::now();
         let is_fresh = self.shown_at.is_some_and(|at| Duration::from(now.since(at)) < SHOWN_EVERY);
         if !out.shows_passing_lines() || is_fresh {
@@ -53,7 +53,7 @@ impl ProgressBar {
 }
 
 /// `importing [########------------] 40%  1200 events, 300 a second, 6s left`
-fn line(what: &str, events: u64, part: Part, took: Span) -> String {
+fn line(what: &str, events: u64, part: DonePart, took: Span) -> String {
     let micros = took.as_micros().max(1);
     let rate = u128::from(events) * 1_000_000 / u128::from(micros);
     let rate = format!("{events} events, {rate} a second");
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn who_waits_sees_a_bar_a_rate_and_the_time_that_is_left() {
-        let part = |done, of| Part { done, of };
+        let part = |done, of| DonePart { done, of };
         let half = line("importing", 1_200, part(40, Some(100)), Span::from_secs(4));
         assert_eq!(half, "importing [########------------] 40%  1200 events, 300 a second, 6s left");
         let begun = line("exporting", 0, part(0, Some(10)), Span::ZERO);

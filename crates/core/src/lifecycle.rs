@@ -292,9 +292,9 @@ static ROWS: &[Row] = &[
     row("progress", RUNNING, Only(&[Progress]), when!(holds_active), Do(outcome::progress, RUNNING), "the holder made progress"),
     row("undo/not_running", COMPENSATING, Only(&[Progress]), when!(holds_active), Refuse(Code::WrongState), "the task is being undone"),
 
-    row("label", HELD, Only(&[Label]), when!(holds_active_and_labels_fit), Do(outcome::label, HELD), "the holder learned what the task is to be found by"),
+    row("label", HELD, Only(&[Label]), when!(holds_active_and_labels_fit), Do(outcome::label, HELD), "the holder says by what people find the task"),
     row("label/full", HELD, Only(&[Label]), when!(holds_active_and_labels_do_not_fit), Refuse(Code::Invalid), "the task would have more labels than it can"),
-    row("label/by_operator", OPEN, Only(&[LabelByOperator]), when!(labels_fit), Do(outcome::label, OPEN), "a person says what the task is to be found by"),
+    row("label/by_operator", OPEN, Only(&[LabelByOperator]), when!(labels_fit), Do(outcome::label, OPEN), "a person says by what others find the task"),
     row("label/by_operator_full", OPEN, Only(&[LabelByOperator]), when!(labels_do_not_fit), Refuse(Code::Invalid), "the task would have more labels than it can"),
 
     // ---- release ----------------------------------------------------------------------------------------------------

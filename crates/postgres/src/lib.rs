@@ -14,6 +14,7 @@ mod known;
 mod libpq;
 mod link;
 mod load;
+mod options;
 mod overview;
 mod read;
 mod search;
@@ -26,5 +27,6 @@ mod transfer;
 mod watch;
 mod write;
 
-pub use store::{PostgresOptions, PostgresStore, url_without_secrets};
+pub use options::PostgresOptions;
+pub use store::{PostgresStore, url_without_secrets};
 pub use transaction::{CallerTransaction, StatementError};

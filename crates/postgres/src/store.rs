@@ -5,7 +5,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tenure_clock::Clock;
 use tenure_core::command::{Action, Command};
 use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure_core::task::Task;
@@ -22,8 +21,8 @@ use tenure_store::tokens::TokenChange;
 use tenure_store::transfer::{CarriedRequest, ReplayBatch, ReplayVerdict, StoreContents};
 use tenure_store::watch::{Absence, Presence, Watchers};
 use tenure_store::{
-    BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, IfMissing, Lapsed, Page, PageSize,
-    Recorded, SchemaState, Store, StoreAccess, TransferStore, find_due, opened_to_read_only,
+    BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, Lapsed, Page, PageSize, Recorded,
+    SchemaState, Store, StoreAccess, TransferStore, find_due, opened_to_read_only,
 };
 use tenure_store::{Error, Failure};
 use tokio::runtime::{Handle, Runtime};
@@ -36,6 +35,7 @@ use crate::database::PostgresDatabase;
 use crate::engine::PostgresEngine;
 use crate::follow::{LOOK_EVERY, LOOK_SOON};
 use crate::link::Link;
+use crate::options::PostgresOptions;
 use crate::read::{PostgresReader, lapsed_place};
 use crate::settings::PostgresSettings;
 use crate::{follow, tokens, transfer};
@@ -64,43 +64,6 @@ async fn look_into_intake(store: Weak<PostgresStore>) {
         let Some(store) = store.upgrade() else { return };
         // A database that is away is looked into again later.
         let _ = store.settled().await;
-    }
-}
-
-/// Options for opening a database.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct PostgresOptions {
-    /// The URL: `postgres://user@host:5432/database?schema=tenure`. Missing parts have libpq's defaults.
-    pub url: String,
-    /// A clock instead of the database's own: for tests.
-    pub clock: Option<Arc<dyn Clock>>,
-    /// What to do where there is no store in the schema.
-    pub missing: IfMissing,
-    /// What it is opened for.
-    pub access: StoreAccess,
-    /// The maximum number of concurrent write transactions of this process, each on its own connection.
-    pub committers: usize,
-    /// The maximum number of concurrent reads, each on its own connection.
-    pub readers: usize,
-    /// How long a command waits for its turn before it is answered `unavailable`.
-    pub wait_max: Duration,
-}
-
-tenure_core::with_changes!(PostgresOptions);
-
-impl PostgresOptions {
-    /// The database with everything as it is by default.
-    pub fn new(url: impl Into<String>) -> PostgresOptions {
-        PostgresOptions {
-            url: url.into(),
-            clock: None,
-            missing: IfMissing::default(),
-            access: StoreAccess::default(),
-            committers: 2,
-            readers: 8,
-            wait_max: Limits::default().wait_max,
-        }
     }
 }
 

@@ -7,6 +7,7 @@ mod engine;
 mod health;
 mod known;
 mod open;
+mod options;
 mod overview;
 mod position;
 mod read;
@@ -23,5 +24,6 @@ mod watch;
 mod writer_lock;
 
 pub use open::Synchronous;
-pub use store::{SqliteOptions, SqliteStore};
+pub use options::SqliteOptions;
+pub use store::SqliteStore;
 pub use task_sagas::{TaskSagaRow, read_task_sagas};

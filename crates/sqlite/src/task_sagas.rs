@@ -1,5 +1,5 @@
 //! Reads the table `task_sagas`, in which another program kept its tasks before it moved here. It reads what is there as text and
-//! judges nothing: whoever imports the rows does.
+//! judges nothing: the import does.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! Tests `tenure doctor`: each check is provoked by breaking that alone, the command that mends it is run, and then it passes.
+//! Tests `tenure doctor`: each check is provoked by breaking that alone, the command that mends it is run, and then it passes. It is one
+//! story for each line of the table in `docs/operating.md`, and so longer than others.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -23,7 +24,12 @@ struct Found {
 
 impl Found {
     fn of(world: &Frozen, options: &str) -> Found {
-        let ran = world.run(&format!("doctor -o json {options}"));
+        Found::on("", world, options)
+    }
+
+    /// With global options before the command.
+    fn on(global: &str, world: &Frozen, options: &str) -> Found {
+        let ran = world.run(&format!("{global} doctor -o json {options}"));
         Found { status: ran.status, said: ran.json() }
     }
 
@@ -572,8 +578,7 @@ fn behind_a_server_it_says_what_only_the_server_knows() {
     let place = Place::new();
     let mut serving = Serving::start(place.folder.path(), &[]);
     let world = Frozen::world();
-    let ran = world.run(&format!("--store {} doctor -o json", serving.url));
-    let found = Found { status: ran.status, said: ran.json() };
+    let found = Found::on(&format!("--store {}", serving.url), &world, "");
     for name in ["schema", "integrity", "wal_size", "disk", "permissions", "fsync", "standbys"] {
         assert!(found.why_skipped(name).contains("run `tenure"), "{name}: {}", found.said);
     }
@@ -582,8 +587,7 @@ fn behind_a_server_it_says_what_only_the_server_knows() {
     }
     let url = serving.url.clone();
     serving.stop();
-    let ran = world.run(&format!("--store {url}?patience=100ms doctor -o json"));
-    let found = Found { status: ran.status, said: ran.json() };
+    let found = Found::on(&format!("--store {url}?patience=100ms"), &world, "");
     assert_eq!((found.status, found.verdict("store")), (1, "fail"), "{}", found.said);
     assert!(found.mend("store").starts_with("curl -fsS http://"), "{}", found.said);
 }
@@ -594,8 +598,7 @@ fn commands_that_mend_name_the_store_as_it_was_given() {
     let other = world.path("an other.db");
     let there = format!("--store 'sqlite:{other}'");
     world.given(&format!("{there} token create --name ci --role admin"));
-    let ran = world.run(&format!("{there} doctor -o json"));
-    let found = Found { status: ran.status, said: ran.json() };
+    let found = Found::on(&there, &world, "");
     assert_eq!(found.mend("tokens"), "tenure --store 'sqlite:<folder>/an other.db' token revoke ci");
     assert!(
         found.says("tokens").contains("`tenure --store 'sqlite:<folder>/an other.db' token create"),

@@ -4,19 +4,21 @@
 //! that guards look at. So a guard contains its whole condition, including what an earlier row would have excluded.
 
 mod put;
+mod told;
 mod undone;
 
 use crate::case::{Case, Names};
 use crate::command::{Action, HolderAction, LeaseScope, OperatorAction, QuarantineCause, Take};
 use crate::compensation::{COMPENSATIONS_MAX, Status};
-use crate::event::{HandReceipt, LabelChanges, Triage, Waiver};
+use crate::event::{HandReceipt, Waiver};
 use crate::id::Seq;
 use crate::policy::{OnFailure, OnLapse};
 use crate::refusal::Code;
-use crate::task::{CancelTold, LABELS_MAX, Lease, Overrun, Phase, Task, Undoing};
+use crate::task::{CancelTold, Lease, Overrun, Phase, Task, Undoing};
 use crate::time::Time;
 
 pub(crate) use put::*;
+pub(crate) use told::*;
 pub(crate) use undone::*;
 
 pub(crate) fn always(_: &Case) -> bool {
@@ -552,58 +554,6 @@ pub(crate) fn retry_takes_a_taken_name(case: &Case) -> bool {
 
 pub(crate) fn retry_is_clear(case: &Case) -> bool {
     is_first_retry(case) && waiver_fault(case).is_none() && name_is_free(case)
-}
-
-// ---- labels --------------------------------------------------------------------------------------------------
-
-/// The labels that a command sets and removes.
-pub(crate) fn label_changes<'a>(case: &Case<'a>) -> Option<&'a LabelChanges> {
-    match (case.by_holder(), case.by_operator()) {
-        (Some(HolderAction::Label { changes }), _) | (_, Some(OperatorAction::Label { changes, .. })) => {
-            Some(changes)
-        }
-        (_, _) => None,
-    }
-}
-
-pub(crate) fn labels_fit(case: &Case) -> bool {
-    let Some(changes) = label_changes(case) else { return false };
-    task_is(case, |task| changes.applied_to(&task.labels).len() <= LABELS_MAX)
-}
-
-pub(crate) fn labels_do_not_fit(case: &Case) -> bool {
-    !labels_fit(case)
-}
-
-pub(crate) fn holds_active_and_labels_fit(case: &Case) -> bool {
-    holds_active(case) && labels_fit(case)
-}
-
-pub(crate) fn holds_active_and_labels_do_not_fit(case: &Case) -> bool {
-    holds_active(case) && !labels_fit(case)
-}
-
-// ---- a note --------------------------------------------------------------------------------------------------
-
-/// It gives a corrected reason for the end, or dismisses it.
-pub(crate) fn is_about_the_end(case: &Case) -> bool {
-    corrects_the_end(case) || dismisses(case)
-}
-
-pub(crate) fn gives_only_a_note(case: &Case) -> bool {
-    !is_about_the_end(case)
-}
-
-pub(crate) fn dismisses(case: &Case) -> bool {
-    matches!(case.by_operator(), Some(OperatorAction::Annotate { triage: Triage::Dismissed, .. }))
-}
-
-pub(crate) fn dismisses_nothing(case: &Case) -> bool {
-    !dismisses(case)
-}
-
-fn corrects_the_end(case: &Case) -> bool {
-    matches!(case.by_operator(), Some(OperatorAction::Annotate { terminal_reason: Some(_), .. }))
 }
 
 // ---- shared --------------------------------------------------------------------------------------------------

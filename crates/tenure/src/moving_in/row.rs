@@ -62,7 +62,7 @@ impl fmt::Display for Remark {
     }
 }
 
-/// What is to be done for a row.
+/// What moving a row takes.
 pub(super) struct Planned {
     pub(super) put: Put,
     /// How it ended, where the put alone can't say it: it is put as held, and ended by a second command.
