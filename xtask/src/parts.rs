@@ -25,6 +25,7 @@ pub(crate) const PARTS: &[Part] = &[
         testkit: &[
             "changed_records",
             "conformance",
+            "golden",
             "ledger",
             "moves",
             "origin",

@@ -9,6 +9,7 @@ mod crashes;
 mod doctor;
 mod faults;
 mod fleet;
+mod golden;
 mod guards;
 mod http;
 mod intake;
