@@ -9,6 +9,7 @@ mod open;
 mod overview;
 mod position;
 mod read;
+mod retention;
 mod rows;
 mod same_file;
 mod search;

@@ -1,5 +1,7 @@
 //! The store itself: opens the file, and sends commands to its writer and questions to its readers.
 
+mod retaining;
+
 use std::any::Any;
 use std::cmp::Ordering;
 use std::path::PathBuf;
@@ -19,6 +21,7 @@ use tenure_store::committer::{Committer, Limits};
 use tenure_store::metrics::{Counters, StoreMetrics};
 use tenure_store::overview::{Holding, Overview};
 use tenure_store::pool::Pool;
+use tenure_store::retention::RetentionStore;
 use tenure_store::stored::StoredChain;
 use tenure_store::tokens::TokenChange;
 use tenure_store::watch::{Absence, Presence, Watchers};
@@ -33,7 +36,7 @@ use crate::engine::{Signals, SqliteEngine};
 use crate::open::{SqliteFile, Synchronous, plain_path};
 use crate::read::SqliteReader;
 use crate::same_file::SameFile;
-use crate::{tokens, watch as watchers};
+use crate::{retention, tokens, watch as watchers};
 
 /// How often a follower looks whether another process wrote.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -253,9 +256,23 @@ impl Readers {
         file.check()?;
         tokens::change(database, clock.as_ref(), last.get(), change)
     }
+
+    fn write_retention(&self, write: retention::RetentionWrite) -> Result<retention::Written, Error> {
+        let Readers { database, file, clock, last, .. } = self;
+        file.check()?;
+        retention::write(database, clock.as_ref(), last.get(), write)
+    }
 }
 
 impl SqliteStore {
+    fn write_retention(
+        &self,
+        write: retention::RetentionWrite,
+    ) -> BoxFuture<'_, Result<retention::Written, Error>> {
+        let readers = Arc::clone(&self.readers);
+        Box::pin(blocking_write(move || readers.write_retention(write)))
+    }
+
     fn change_tokens(&self, change: TokenChange) -> BoxFuture<'_, Result<Token, Error>> {
         let readers = Arc::clone(&self.readers);
         Box::pin(blocking_write(move || readers.change_tokens(change)))
@@ -427,6 +444,10 @@ impl Store for SqliteStore {
             let wal_bytes = blocking(move || Ok(readers.database.wal_bytes())).await?;
             Ok(StoreMetrics { wal_bytes, ..self.counters.metrics(self.committer.waiting()) })
         })
+    }
+
+    fn retention(&self) -> &dyn RetentionStore {
+        self
     }
 
     fn as_any(&self) -> &dyn Any {

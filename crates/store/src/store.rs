@@ -16,6 +16,7 @@ use crate::history::{EventFilter, EventSearch, FoundHistory, Recorded};
 use crate::list::{Cursor, Filter, Lapsed, Page, PageSize};
 use crate::metrics::StoreMetrics;
 use crate::overview::{Holding, Overview};
+use crate::retention::RetentionStore;
 use crate::stored::StoredChain;
 use crate::waiting::{Found, LOOK_APART};
 use crate::watch::{Absence, Presence, Watchers};
@@ -168,6 +169,9 @@ pub trait Store: InternalStore + Send + Sync {
     fn metrics(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
         Box::pin(async { Ok(StoreMetrics::default()) })
     }
+
+    /// The store as one that retention works on.
+    fn retention(&self) -> &dyn RetentionStore;
 
     /// The store as what it is, for what only one kind of store can do. A store around another gives that one.
     fn as_any(&self) -> &dyn Any;
