@@ -16,6 +16,8 @@ mod link;
 mod load;
 mod overview;
 mod read;
+mod retained;
+mod retention;
 mod search;
 mod settings;
 mod sql;

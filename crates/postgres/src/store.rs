@@ -16,6 +16,7 @@ use tenure_store::committer::{Committer, Limits};
 use tenure_store::metrics::{Counters, StoreMetrics};
 use tenure_store::overview::{Holding, Overview};
 use tenure_store::pool::Pool;
+use tenure_store::retention::RetentionStore;
 use tenure_store::stored::StoredChain;
 use tenure_store::tokens::TokenChange;
 use tenure_store::watch::{Absence, Presence, Watchers};
@@ -256,6 +257,9 @@ macro_rules! look {
     }};
 }
 
+/// Behind the macro, which it uses.
+mod retaining;
+
 impl PostgresStore {
     /// A store whose database is away again by now is opened all the same.
     async fn warn_of_settings(&self) {
@@ -482,6 +486,10 @@ impl Store for PostgresStore {
             let waiting = self.committers.iter().map(Committer::waiting).sum();
             Ok(StoreMetrics { feed_lag: Some(feed_lag), ..self.counters.metrics(waiting) })
         })
+    }
+
+    fn retention(&self) -> &dyn RetentionStore {
+        self
     }
 
     fn as_any(&self) -> &dyn Any {
