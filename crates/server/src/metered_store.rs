@@ -14,6 +14,7 @@ use tenure::instant::rough;
 use tenure::store::answering::{AnswerOptions, Answered, MinimalAnswer};
 use tenure::store::metrics::StoreMetrics;
 use tenure::store::overview::{Holding, Overview};
+use tenure::store::retention::RetentionStore;
 use tenure::store::stored::StoredChain;
 use tenure::store::watch::{Absence, Presence, Watchers};
 use tenure::store::{
@@ -163,6 +164,10 @@ impl Store for MeteredStore {
 
     fn metrics(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
         self.store.metrics()
+    }
+
+    fn retention(&self) -> &dyn RetentionStore {
+        self.store.retention()
     }
 
     fn as_any(&self) -> &dyn std::any::Any {

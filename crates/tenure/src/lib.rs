@@ -51,6 +51,7 @@ pub mod keeper;
 pub mod ledger;
 pub mod owner;
 pub mod recovery;
+pub mod retention;
 pub mod stop;
 pub mod store;
 pub mod trace;

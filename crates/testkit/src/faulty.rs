@@ -414,6 +414,10 @@ impl Store for FaultyStore {
         })
     }
 
+    fn retention(&self) -> &dyn tenure_store::retention::RetentionStore {
+        self.inner.retention()
+    }
+
     fn as_any(&self) -> &dyn std::any::Any {
         self
     }

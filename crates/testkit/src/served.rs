@@ -391,6 +391,10 @@ impl Store for CountedStore {
         self.inner.metrics()
     }
 
+    fn retention(&self) -> &dyn tenure_store::retention::RetentionStore {
+        self.inner.retention()
+    }
+
     fn as_any(&self) -> &dyn std::any::Any {
         self
     }

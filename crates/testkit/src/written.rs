@@ -230,6 +230,10 @@ impl Store for WrittenStore {
         self.inner.revoke_token(which, by)
     }
 
+    fn retention(&self) -> &dyn tenure_store::retention::RetentionStore {
+        self.inner.retention()
+    }
+
     fn as_any(&self) -> &dyn std::any::Any {
         self
     }
