@@ -6,7 +6,9 @@ use crate::global::Global;
 use crate::namespace::NamespaceVerb;
 use crate::task::TaskVerb;
 use crate::token::TokenVerb;
-use crate::{audit, bench, demo, events, manual, owners, recover, run, serve, stale, status, top, work};
+use crate::{
+    audit, bench, demo, events, manual, owners, prune, recover, run, serve, stale, status, top, work,
+};
 
 /// The durable record of who is working on what, until when, and how to undo it.
 #[derive(Parser)]
@@ -68,6 +70,7 @@ pub(crate) enum Verb {
     /// Verify the history, and write anchors to verify it against
     #[command(subcommand, arg_required_else_help = true)]
     Audit(audit::AuditVerb),
+    Prune(prune::Prune),
     /// List the namespaces of a store
     #[command(subcommand, arg_required_else_help = true)]
     Namespace(NamespaceVerb),

@@ -25,6 +25,7 @@ mod namespace;
 mod outage;
 mod output;
 mod owners;
+mod prune;
 mod recover;
 mod report;
 mod run;
@@ -120,6 +121,7 @@ fn run_verb<'w>(arguments: Arguments, around: Environment<'w>, out: &mut Output<
             Verb::Owners(verb) => verb.run(&mut context).await,
             Verb::Events(verb) => verb.run(&mut context).await,
             Verb::Audit(verb) => verb.run(&mut context).await,
+            Verb::Prune(verb) => verb.run(&mut context).await,
             Verb::Namespace(verb) => verb.run(&mut context).await,
             Verb::Token(verb) => verb.run(&mut context).await,
             Verb::Bench(verb) => verb.run(&mut context).await,

@@ -391,7 +391,7 @@ impl Store for CountedStore {
         self.inner.metrics()
     }
 
-    fn retention(&self) -> &dyn tenure_store::retention::RetentionStore {
+    fn retention(&self) -> &dyn tenure::store::retention::RetentionStore {
         self.inner.retention()
     }
 

@@ -230,7 +230,7 @@ impl Store for WrittenStore {
         self.inner.revoke_token(which, by)
     }
 
-    fn retention(&self) -> &dyn tenure_store::retention::RetentionStore {
+    fn retention(&self) -> &dyn tenure::store::retention::RetentionStore {
         self.inner.retention()
     }
 
