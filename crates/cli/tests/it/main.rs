@@ -25,6 +25,7 @@ mod histories;
 mod hostile;
 mod origin;
 mod processes;
+mod prunes;
 mod recovers;
 mod runs;
 mod serves;

@@ -26,6 +26,7 @@ mod races;
 mod recovery;
 mod recovery_loop;
 mod request_ids;
+mod retention;
 mod rivals;
 mod searches;
 mod server;
