@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
-use tenure_core::chain::Hash;
+use tenure_core::chain::{Hash, Merkle};
 use tenure_core::id::{Namespace, Revision, TaskId};
 
 use crate::wire;
@@ -34,6 +34,15 @@ pub struct Report {
     pub events: u64,
     /// The problems found.
     pub findings: Vec<Finding>,
+    /// How many tasks were pruned before: only their names and heads are left to compare. Left out if there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>))]
+    pub pruned: u64,
+}
+
+/// For serde, which gives a reference.
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The result of a verification.
@@ -54,7 +63,7 @@ pub struct Anchor {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub root: Hash,
-    /// One for each task, in the order of creation.
+    /// One for each task, in the order of creation, and then one for each that was pruned, by namespace and id.
     pub lines: Vec<AnchorLine>,
 }
 
@@ -78,6 +87,19 @@ pub struct AnchorLine {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub head: Hash,
+    /// Whether the task was pruned: then only its names and this head are left.
+    #[serde(rename = "pruned", skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<bool>))]
+    pub is_pruned: bool,
+}
+
+impl Anchor {
+    /// The Merkle root over lines.
+    pub fn root_of<'a>(lines: impl IntoIterator<Item = &'a AnchorLine>) -> Hash {
+        let mut merkle = Merkle::default();
+        lines.into_iter().for_each(|line| merkle.leaf(line.to_string().as_bytes()));
+        merkle.root()
+    }
 }
 
 /// An anchor of the history.
@@ -90,7 +112,8 @@ pub struct AnchorAnswer {
 
 impl fmt::Display for AnchorLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {} {}", self.namespace, self.task, self.number, self.head)
+        write!(f, "{} {} {} {}", self.namespace, self.task, self.number, self.head)?;
+        if self.is_pruned { f.write_str(" pruned") } else { Ok(()) }
     }
 }
 
@@ -134,7 +157,10 @@ impl FromStr for Anchor {
         }
         let root = Hash::from_hex(&root).ok_or(AnchorFileError { line: 3, expected: "`root …`" })?;
         let lines = lines.map(|(at, line)| {
-            read_line(line).ok_or(AnchorFileError { line: at, expected: "`namespace id number head`" })
+            read_line(line).ok_or(AnchorFileError {
+                line: at,
+                expected: "`namespace id number head`, with `pruned` behind it or without",
+            })
         });
         Ok(Anchor { cursor, root, lines: lines.collect::<Result<_, _>>()? })
     }
@@ -142,11 +168,17 @@ impl FromStr for Anchor {
 
 fn read_line(line: &str) -> Option<AnchorLine> {
     let mut words = line.split(' ');
-    let anchored = AnchorLine {
+    let mut anchored = AnchorLine {
         namespace: Namespace::new(words.next()?).ok()?,
         task: TaskId::new(words.next()?).ok()?,
         number: Revision(words.next()?.parse().ok()?),
         head: Hash::from_hex(words.next()?)?,
+        is_pruned: false,
+    };
+    anchored.is_pruned = match words.next() {
+        None => false,
+        Some("pruned") => true,
+        Some(_) => return None,
     };
     words.next().is_none().then_some(anchored)
 }

@@ -29,6 +29,7 @@ pub mod put;
 mod read;
 pub mod recovery;
 pub mod refusal;
+pub mod retention;
 #[cfg(feature = "openapi")]
 pub mod schema;
 mod target;

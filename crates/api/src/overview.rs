@@ -5,6 +5,7 @@ use tenure_core::id::{Kind, Namespace, Owner, Queue, TaskId};
 use tenure_core::task::{Cause, State, Terminal};
 use tenure_core::time::{Span, Time};
 
+use crate::retention::NamedCursor;
 #[cfg(feature = "openapi")]
 use crate::schema;
 use crate::task::Task;
@@ -302,4 +303,6 @@ pub struct Status {
     pub quarantined: Vec<Task>,
     /// The newest that failed or were undone in the last day.
     pub ended_badly: Vec<Task>,
+    /// The named cursors of followers, and how far behind they are.
+    pub cursors: Vec<NamedCursor>,
 }

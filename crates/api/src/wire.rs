@@ -13,8 +13,8 @@ use tenure_core::command::QuarantineCause;
 use tenure_core::compensation::{Registered, Status};
 use tenure_core::event::Counting;
 use tenure_core::id::{
-    Actor, Document, Epoch, Kind, LabelKey, LabelValue, Namespace, Owner, Progress, Queue, Reason, Revision,
-    SagaId, Seq, TaskId, Text, UndoKey,
+    Actor, CursorName, Document, Epoch, Kind, LabelKey, LabelValue, Namespace, Owner, Progress, Queue,
+    Reason, Revision, SagaId, Seq, TaskId, Text, UndoKey,
 };
 use tenure_core::policy::{OnFailure, OnLapse, Ttl, WhenSpent};
 use tenure_core::refusal::{Code, Refusal};
@@ -122,7 +122,8 @@ macro_rules! text_on_wire {
     )* };
 }
 text_on_wire!(
-    TaskId, SagaId, Namespace, Owner, Actor, Queue, Kind, LabelKey, LabelValue, Text, Reason, UndoKey
+    TaskId, SagaId, Namespace, Owner, Actor, Queue, Kind, LabelKey, LabelValue, Text, Reason, UndoKey,
+    CursorName
 );
 
 /// JSON values go in as they are: the edge made them canonical.

@@ -7,8 +7,8 @@ use crate::namespace::NamespaceVerb;
 use crate::task::TaskVerb;
 use crate::token::TokenVerb;
 use crate::{
-    audit, bench, demo, doctor, events, export, import, manual, owners, recover, run, serve, stale, status,
-    top, work,
+    audit, bench, demo, doctor, events, export, import, manual, owners, prune, recover, run, serve, stale,
+    status, top, work,
 };
 
 /// The durable record of who is working on what, until when, and how to undo it.
@@ -74,6 +74,7 @@ pub(crate) enum Verb {
     Doctor(doctor::Doctor),
     Export(export::Export),
     Import(import::Import),
+    Prune(prune::Prune),
     /// List the namespaces of a store
     #[command(subcommand, arg_required_else_help = true)]
     Namespace(NamespaceVerb),

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::global::OutputFormat;
+use crate::values::ByOperator;
 
 /// How often a person who waits sees how far a verification has come.
 const SHOWN_EVERY: Duration = Duration::from_millis(250);
@@ -140,6 +141,13 @@ impl WriteAnchor {
     async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let ledger = context.existing_ledger().await?;
         let anchor = ledger.anchor().await?;
+        let by = ByOperator::default();
+        if let Err(error) = ledger.acting_as(&context.person(&by))?.record_anchor(&anchor).await
+            && !context.is_store_served()?
+        {
+            // The anchor is as good without its record.
+            context.out.note(&format!("the anchor is not recorded in the store: {error}"));
+        }
         match context.out.form() {
             OutputFormat::Json => context.out.json(&AnchorAnswer { anchor }),
             OutputFormat::Table => context.out.bytes(anchor.to_string().as_bytes()),

@@ -63,6 +63,7 @@ pub(crate) struct ServeSection {
     pub(crate) recovery: Option<bool>,
     pub(crate) undo_concurrency: Option<u64>,
     pub(crate) handler_wait: Option<String>,
+    pub(crate) retain: Option<String>,
     pub(crate) connections_max: Option<u64>,
     pub(crate) body_max: Option<u64>,
     pub(crate) memory_max: Option<u64>,

@@ -1,10 +1,13 @@
 //! `tenure events`.
 
+mod place;
+
 use std::time::Duration;
 
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 use tenure::api::event::Event as EventJson;
+use tenure::api::retention::{CursorAnswer, NamedCursor};
 use tenure::instant::print_seconds;
 use tenure::ledger::Follower;
 use tenure::store::{Cursor, Recorded};
@@ -17,6 +20,8 @@ use crate::error::CliError;
 use crate::global::OutputFormat;
 use crate::outage::Outage;
 use crate::tables::{self, Headed};
+use crate::values::ByOperator;
+use place::StoredPlace;
 
 /// How many events are read at once.
 const PAGE: usize = 500;
@@ -29,7 +34,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// the cursor to give to --after.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  tenure events --task build-42\n  tenure events --follow --after now -o json"
+    after_help = "Example:\n  tenure events --task build-42\n  tenure events --follow --after now -o json\n  \
+    tenure events --follow --cursor-name mailer -o json"
 )]
 pub(crate) struct Events {
     /// Show only events of this task
@@ -44,27 +50,47 @@ pub(crate) struct Events {
     /// Keep printing new events until interrupted
     #[arg(short, long)]
     follow: bool,
+    /// Continue after the stored cursor with this name, and move it behind what was printed. After an interruption the last
+    /// events come again: at least once. A new cursor begins with the oldest event. Nothing is pruned that it has not passed
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["task", "after"])]
+    cursor_name: Option<String>,
+    /// Delete the cursor given by --cursor-name, so that it no longer stops `tenure prune`, and exit
+    #[arg(long, requires = "cursor_name", conflicts_with_all = ["follow", "limit"])]
+    forget: bool,
 }
 
 impl Events {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
-        let ledger = context.ledger_to_read().await?;
+        let ledger = match self.cursor_name {
+            // It is stored, and moved by a person.
+            Some(_) => context.existing_ledger().await?.acting_as(&context.person(&ByOperator::default()))?,
+            None => context.ledger_to_read().await?,
+        };
+        if let Some(name) = self.cursor_name.as_deref().filter(|_| self.forget) {
+            let gone = ledger.forget_cursor(name).await?;
+            return forgotten(context, gone);
+        }
         if let Some(task) = &self.task {
             // A task that does not exist has no history; a typo must not look like an empty one.
             ledger.task(task).await?;
         }
-        let after = match self.after.as_deref() {
+        let mut after = match self.after.as_deref() {
             None => None,
             Some("now") => Some(ledger.newest().await?),
             Some(cursor) => Some(Cursor::from_text(cursor)),
         };
+        let mut stored = None;
+        if let Some(name) = &self.cursor_name {
+            let (place, at) = StoredPlace::find(&ledger, name).await?;
+            (stored, after) = (Some(place), Some(at));
+        }
         if let Some(task) = &self.task {
             warn_of_broken_history(context, &ledger, task).await;
         }
         let left = self.limit.unwrap_or(u64::MAX);
         match self.follow {
-            true => self.follow(context, &ledger, after, left).await,
-            false => self.list(context, &ledger, after, left).await,
+            true => self.follow(context, &ledger, (after, stored), left).await,
+            false => self.list(context, &ledger, (after, stored), left).await,
         }
     }
 
@@ -72,7 +98,7 @@ impl Events {
         &self,
         context: &mut Context<'_, '_>,
         ledger: &Ledger,
-        mut after: Option<Cursor>,
+        (mut after, mut stored): (Option<Cursor>, Option<StoredPlace>),
         mut left: u64,
     ) -> Result<(), CliError> {
         let (mut all_read, mut is_first) = (true, true);
@@ -96,6 +122,11 @@ impl Events {
             page.unreadable.iter().for_each(|words| context.out.error(words, None));
             all_read = all_read && page.unreadable.is_empty();
             left -= page.items.len() as u64;
+            if let (Some(stored), Some(next)) = (&mut stored, &page.next) {
+                context.out.flush()?;
+                stored.has_printed(next.clone());
+                stored.store().await?;
+            }
             // A page that is not full was the last one, unless it was cut because its events are large.
             if (page.items.len() < limit && !page.is_cut) || left == 0 {
                 return if all_read { Ok(()) } else { Err(CliError::Told) };
@@ -108,7 +139,7 @@ impl Events {
         &self,
         context: &mut Context<'_, '_>,
         ledger: &Ledger,
-        after: Option<Cursor>,
+        (after, mut stored): (Option<Cursor>, Option<StoredPlace>),
         left: u64,
     ) -> Result<(), CliError> {
         let mut changes = match &self.task {
@@ -119,14 +150,23 @@ impl Events {
         ledger.newest().await?;
         let (mut outage, mut left, mut told) = (Outage::default(), left, None);
         while left > 0 {
-            let Some(next) = next(context, &mut changes).await else { return Ok(()) };
+            let next = match next(context, &mut changes, stored.as_mut()).await {
+                Ok(Some(next)) => next,
+                Ok(None) => return Ok(()),
+                Err(error) => Err(error),
+            };
             match next {
                 Ok(recorded) => {
                     outage.is_over();
                     show(context, &recorded)?;
                     context.out.flush()?;
+                    if let Some(stored) = &mut stored {
+                        stored.has_printed(recorded.cursor.clone());
+                    }
                     left -= 1;
                 }
+                // Another follower moved the same cursor.
+                Err(refused @ Error::Refused(_)) => return Err(refused.into()),
                 // An unreadable event is skipped, and the ones after it are shown. A damaged store would repeat the same
                 // error endlessly.
                 Err(Error::Corrupt(failure)) => {
@@ -147,22 +187,48 @@ impl Events {
                 }
             }
         }
-        Ok(())
+        match &mut stored {
+            Some(stored) => Ok(stored.store().await?),
+            None => Ok(()),
+        }
     }
 }
 
-/// The next event; none once nobody reads the output.
-async fn next(context: &Context<'_, '_>, changes: &mut Follower) -> Option<Result<Recorded, Error>> {
+/// The next event; none once nobody reads the output. An error outside is that of a cursor that could not be stored.
+async fn next(
+    context: &Context<'_, '_>,
+    changes: &mut Follower,
+    mut stored: Option<&mut StoredPlace>,
+) -> Result<Option<Result<Recorded, Error>>, Error> {
     // The same read continues while the output is checked, so that a long one is not restarted again and again.
     let mut next = std::pin::pin!(changes.next());
     loop {
+        if let Some(stored) = stored.as_mut().filter(|stored| stored.is_due()) {
+            stored.store().await?;
+        }
         tokio::select! {
-            recorded = &mut next => return Some(recorded),
+            biased;
+            recorded = &mut next => return Ok(Some(recorded)),
             () = tokio::time::sleep(LOOK_EVERY) => {
                 if (context.around.reader_is_gone)() {
-                    return None;
+                    return Ok(None);
+                }
+                if let Some(stored) = &mut stored {
+                    stored.store().await?;
                 }
             }
+        }
+    }
+}
+
+/// Says what was deleted.
+fn forgotten(context: &mut Context<'_, '_>, gone: NamedCursor) -> Result<(), CliError> {
+    match context.out.form() {
+        OutputFormat::Json => context.out.json(&CursorAnswer { cursor: gone }),
+        OutputFormat::Table if context.out.is_quiet() => Ok(()),
+        OutputFormat::Table => {
+            let NamedCursor { name, cursor, .. } = gone;
+            context.out.line(&format!("the cursor {name} was at {cursor} and is deleted"))
         }
     }
 }

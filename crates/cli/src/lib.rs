@@ -29,6 +29,7 @@ mod outage;
 mod output;
 mod owners;
 mod progress_bar;
+mod prune;
 mod recover;
 mod report;
 mod run;
@@ -127,6 +128,7 @@ fn run_verb<'w>(arguments: Arguments, around: Environment<'w>, out: &mut Output<
             Verb::Doctor(verb) => verb.run(&mut context).await,
             Verb::Export(verb) => verb.run(&mut context).await,
             Verb::Import(verb) => verb.run(&mut context).await,
+            Verb::Prune(verb) => verb.run(&mut context).await,
             Verb::Namespace(verb) => verb.run(&mut context).await,
             Verb::Token(verb) => verb.run(&mut context).await,
             Verb::Bench(verb) => verb.run(&mut context).await,

@@ -159,6 +159,10 @@ impl ReadyServer {
             let (recovery, stop) = (server.recovery(), stop.clone());
             tokio::spawn(async move { recovery.watch(stop).await })
         });
+        if let Some(retention) = server.retention().map_err(Error::from)? {
+            // It ends between two steps, or with the process: a step is one transaction.
+            tokio::spawn(retention.watch(stop.clone()));
+        }
         let manager = ServiceManager::of_this_process();
         manager.ready(&format!("serving {}", listening.url));
         let watched = tokio::spawn(manager.clone().watch());
@@ -234,6 +238,7 @@ fn options(
         options.grace = settings.grace;
         options.store = store;
         options.namespace = Some(namespace);
+        options.retain = settings.retain;
     })
 }
 

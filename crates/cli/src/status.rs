@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use tenure::Ledger;
 use tenure::api::overview::{Status as StatusJson, StatusAnswer};
+use tenure::api::retention::NamedCursor;
 use tenure::api::task::Task as TaskJson;
 use tenure::core::id::Namespace;
 use tenure::core::task::{State, Task};
@@ -14,7 +15,7 @@ use tenure::store::Filter;
 use tenure::store::ends::EndCount;
 use tenure::store::overview::Overview;
 use tenure_view::needs::{Section, needs, waiting_for_recovery};
-use tenure_view::words::{Instant, recovery_words};
+use tenure_view::words::{Instant, count, recovery_words};
 use tenure_view::{ReadSize, Snapshot};
 
 use crate::context::Context;
@@ -91,6 +92,7 @@ impl Status {
             filter.since = since;
         });
         let ended_badly = named(ledger, ended_badly).await?;
+        let cursors = ledger.named_cursors().await?;
         // The lists are read after the counts, so they are judged by a time that is not earlier.
         let now = ledger.now().await?;
         let shown = |tasks: &[Task]| tasks.iter().map(|task| TaskJson::at(task, now)).collect();
@@ -99,6 +101,7 @@ impl Status {
             stale: shown(&stale),
             quarantined: shown(&quarantined),
             ended_badly: shown(&ended_badly),
+            cursors,
             overview,
         };
         context.out.json(&StatusAnswer { status })
@@ -134,7 +137,8 @@ impl Status {
         section(context.out, "Quarantined", (quarantined, Some(parked)), further, now)?;
         let badly = (!snapshot.has_more_that_ended_badly).then_some(ended_badly.len() as u64);
         let title = "Failed or compensated, and nobody has seen to it";
-        section(context.out, title, (ended_badly, badly), "tenure task list --ended-badly", now)
+        section(context.out, title, (ended_badly, badly), "tenure task list --ended-badly", now)?;
+        cursors(context.out, &ledger.named_cursors().await?)
     }
 }
 
@@ -251,6 +255,28 @@ fn counts(out: &Output<'_>, overview: &Overview, now: Time) -> comfy_table::Tabl
         );
     }
     table
+}
+
+/// The named cursors, the slowest first: each of them stops the pruning of what it has not passed.
+fn cursors(out: &mut Output<'_>, cursors: &[NamedCursor]) -> Result<(), CliError> {
+    if cursors.is_empty() {
+        return Ok(());
+    }
+    let mut slowest: Vec<&NamedCursor> = cursors.iter().collect();
+    slowest.sort_by_key(|cursor| std::cmp::Reverse((cursor.lag, cursor.behind)));
+    out.line("")?;
+    let title = out.painted("Cursors", Colour::Strong);
+    out.line(&title)?;
+    for cursor in slowest.iter().take(NAMED) {
+        let more = if cursor.more { "at least " } else { "" };
+        let lag = cursor.lag.map(|lag| format!(", the oldest {} ago", rough(lag))).unwrap_or_default();
+        let behind = count(cursor.behind, "event");
+        out.line(&format!("  {}: {more}{behind} behind{lag}", cursor.name))?;
+    }
+    match slowest.len().saturating_sub(NAMED) {
+        0 => Ok(()),
+        further => out.line(&format!("  and {further} more")),
+    }
 }
 
 /// The first tasks of a list, each with the reason, and how many further ones there are, if somebody has counted them.

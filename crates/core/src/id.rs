@@ -90,6 +90,8 @@ text_type!(/// Who gave a command.
     Actor, "actor", check_name);
 text_type!(/// Names one command of a caller, so that a repeat is answered and not done again.
     RequestId, "request_id", check_name);
+text_type!(/// The name of a stored cursor: a follower's place in the history.
+    CursorName, "cursor_name", check_id);
 text_type!(/// The key of a label.
     LabelKey, "labels", check_id);
 text_type!(/// The value of a label.

@@ -226,7 +226,7 @@ impl PostgresReader<'_> {
     }
 
     /// The chains of tasks, in the order of these names.
-    async fn stored_chains(&mut self, names: &[(&str, &str)]) -> PostgresResult<Vec<StoredChain>> {
+    pub(crate) async fn stored_chains(&mut self, names: &[(&str, &str)]) -> PostgresResult<Vec<StoredChain>> {
         let (namespaces, ids): (Vec<&str>, Vec<&str>) = names.iter().copied().unzip();
         let name = |(namespace, id): &(&str, &str)| {
             Namespace::new(*namespace).and_then(|namespace| Ok((namespace, TaskId::new(*id)?))).ok()

@@ -21,7 +21,7 @@ use crate::link::Link;
 use crate::settings::PostgresSettings;
 
 /// The migrations in order; the schema version is how many of them ran. A released one never changes.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../migrations/V1__ledger.sql"),
     include_str!("../migrations/V2__intake.sql"),
     include_str!("../migrations/V3__tokens.sql"),
@@ -29,6 +29,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/V5__ends.sql"),
     include_str!("../migrations/V6__speed.sql"),
     include_str!("../migrations/V7__last_leases.sql"),
+    include_str!("../migrations/V8__retention.sql"),
 ];
 
 /// The minimum server version.
@@ -318,14 +319,16 @@ const NOTE_VERSION: &str = "\
     on conflict (key) do update set value = excluded.value where meta.key = 'schema_version'";
 
 /// Transaction ids start again in a cluster into which a dump was restored. New events must come after the stored
-/// ones, so the base that is added to the ids is raised.
+/// ones, and behind those that were pruned, so the base that is added to the ids is raised.
 const IS_RESTORED: &str = "\
-    select coalesce((select feed from tenure.events order by feed desc, \"order\" desc limit 1) \
+    select coalesce(greatest((select feed from tenure.events order by feed desc, \"order\" desc limit 1), \
+        (select value::bigint from tenure.meta where key = 'feed_pruned')) \
         >= (select value::bigint from tenure.meta where key = 'feed_base') \
             + pg_snapshot_xmax(pg_current_snapshot())::text::bigint, false)";
 
 const RAISE_FEED: &str = "\
-    update tenure.meta set value = ((select feed from tenure.events order by feed desc, \"order\" desc limit 1) + 1)::text \
+    update tenure.meta set value = (greatest((select feed from tenure.events order by feed desc, \"order\" desc limit 1), \
+        (select value::bigint from tenure.meta where key = 'feed_pruned')) + 1)::text \
     where key = 'feed_base'";
 
 async fn is_restored_elsewhere(link: &Link) -> PostgresResult<bool> {

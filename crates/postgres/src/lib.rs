@@ -17,6 +17,8 @@ mod load;
 mod options;
 mod overview;
 mod read;
+mod retained;
+mod retention;
 mod search;
 mod settings;
 mod sql;

@@ -138,7 +138,12 @@ impl<'l> PostgresReader<'l> {
 
     pub(crate) async fn namespaces(&mut self) -> PostgresResult<Vec<Namespace>> {
         let rows = self.link.ask(NAMESPACES, &[]).await?;
-        rows.iter().map(|row| Ok(Namespace::new(row.a_text(0)?)?)).collect()
+        let names = rows.iter().map(|row| Ok(Namespace::new(row.a_text(0)?)?));
+        let mut namespaces = names.collect::<PostgresResult<Vec<_>>>()?;
+        namespaces.extend(self.pruned_namespaces().await?);
+        namespaces.sort_unstable();
+        namespaces.dedup();
+        Ok(namespaces)
     }
 
     pub(crate) async fn tasks(

@@ -16,6 +16,7 @@ use tenure_store::health::{IntegrityCheck, StoreHealth};
 use tenure_store::metrics::{Counters, StoreMetrics};
 use tenure_store::overview::{Holding, Overview};
 use tenure_store::pool::Pool;
+use tenure_store::retention::RetentionStore;
 use tenure_store::stored::StoredChain;
 use tenure_store::tokens::TokenChange;
 use tenure_store::transfer::{CarriedRequest, ReplayBatch, ReplayVerdict, StoreContents};
@@ -237,6 +238,9 @@ macro_rules! look {
         })
     }};
 }
+
+/// Behind the macro, which it uses.
+mod retaining;
 
 impl PostgresStore {
     /// A store whose database is away again by now is opened all the same.
@@ -498,6 +502,10 @@ impl Store for PostgresStore {
 
     fn transfer(&self) -> Option<&dyn TransferStore> {
         Some(self)
+    }
+
+    fn retention(&self) -> &dyn RetentionStore {
+        self
     }
 
     fn as_any(&self) -> &dyn Any {

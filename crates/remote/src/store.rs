@@ -1,5 +1,7 @@
 //! The store itself: sends commands and questions to servers.
 
+mod retaining;
+
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use tenure_store::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use tenure_store::answering::{AnswerOptions, Answered};
 use tenure_store::entropy::{Entropy, SystemEntropy};
 use tenure_store::overview::{Holding, Overview};
+use tenure_store::retention::RetentionStore;
 use tenure_store::size::{chain_bytes, event_bytes, task_bytes};
 use tenure_store::stored::StoredChain;
 use tenure_store::waiting::LOOK_APART;
@@ -441,6 +444,10 @@ impl Store for RemoteStore {
             let text = self.wire.delete("/v1/tokens".to_owned(), body).await;
             from_json(&read(text)?).map_err(unreadable)
         })
+    }
+
+    fn retention(&self) -> &dyn RetentionStore {
+        self
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -10,6 +10,7 @@ pub(crate) mod looks;
 pub(crate) mod pages;
 pub(crate) mod probes;
 pub(crate) mod recovery;
+pub(crate) mod retention;
 pub(crate) mod search;
 pub(crate) mod tasks;
 pub(crate) mod tokens;

@@ -36,7 +36,9 @@ use std::io;
 use std::sync::{Arc, LazyLock};
 
 use tenure::Ledger;
+use tenure::core::refusal::Refusal;
 use tenure::recovery::Recovery;
+use tenure::retention::RetentionLoop;
 use tenure::stop::StopSignal;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
@@ -50,6 +52,9 @@ use quotas::Quotas;
 use state::{Documents, ServerState};
 use token_cache::TokenCache;
 use work::Work;
+
+/// The actor of what retention prunes.
+const RETENTION: &str = "retention";
 
 /// A server, ready to listen.
 pub struct Server {
@@ -123,6 +128,15 @@ impl Server {
     pub async fn swept(&self) {
         self.served.sweeping.close();
         self.served.sweeping.wait().await;
+    }
+
+    /// Retention, to run in a loop; none if the options keep ended tasks for ever. Refused if they keep them for too short a time.
+    pub fn retention(&self) -> Result<Option<RetentionLoop>, Refusal> {
+        let ServerState { ledger, options, metrics, .. } = &*self.served;
+        let Some(retain) = options.retain else { return Ok(None) };
+        // What it prunes is recorded as done by it, and not by a person.
+        let ledger = ledger.acting_as(RETENTION).unwrap_or_else(|_| ledger.clone());
+        RetentionLoop::new(&ledger, retain, metrics.retention()).map(Some)
     }
 
     /// The recovery, to run in a loop.

@@ -15,6 +15,7 @@ use tenure::store::answering::{AnswerOptions, Answered, MinimalAnswer};
 use tenure::store::health::{IntegrityCheck, StoreHealth};
 use tenure::store::metrics::StoreMetrics;
 use tenure::store::overview::{Holding, Overview};
+use tenure::store::retention::RetentionStore;
 use tenure::store::stored::StoredChain;
 use tenure::store::watch::{Absence, Presence, Watchers};
 use tenure::store::{
@@ -168,6 +169,10 @@ impl Store for MeteredStore {
 
     fn health(&self, check: IntegrityCheck) -> BoxFuture<'_, Result<StoreHealth, Error>> {
         self.store.health(check)
+    }
+
+    fn retention(&self) -> &dyn RetentionStore {
+        self.store.retention()
     }
 
     fn as_any(&self) -> &dyn std::any::Any {

@@ -19,6 +19,7 @@ use tenure::core::refusal::Code;
 use tenure::core::time::Span;
 use tenure::core::verb::Verb;
 use tenure::recovery::Recovery;
+use tenure::retention::RetentionMetrics;
 use tenure::store::Answer;
 use tenure::{Error, Ledger};
 
@@ -29,7 +30,7 @@ use crate::writes::Writes;
 use scrape::{Latest, Scrape};
 
 /// The names of all metrics, as scraped. Alerts, dashboard and documents are checked against them.
-pub const NAMES: [&str; 36] = [
+pub const NAMES: [&str; 43] = [
     "tenure_build_info",
     "tenure_http_requests_total",
     "tenure_http_request_seconds",
@@ -66,6 +67,13 @@ pub const NAMES: [&str; 36] = [
     "tenure_recovery_lateness_max_seconds",
     "tenure_recovery_overdue_seconds",
     "tenure_undos_total",
+    "tenure_cursor_behind",
+    "tenure_cursor_lag_seconds",
+    "tenure_pruned_total",
+    "tenure_prune_held",
+    "tenure_prune_corrupt",
+    "tenure_prune_errors_total",
+    "tenure_prune_age_seconds",
 ];
 
 /// The prefix of all names.
@@ -94,6 +102,7 @@ struct Counted {
     refusals: Family<CodeLabel, Counter>,
     latest: Latest,
     writes: Writes,
+    retention: RetentionMetrics,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -137,6 +146,7 @@ impl Metrics {
             refusals: Family::default(),
             latest: Latest::of(limits),
             writes: Writes::new(limits.writes_refused_after),
+            retention: RetentionMetrics::default(),
         };
         counted.register();
         counted.begin();
@@ -185,6 +195,11 @@ impl Metrics {
         &self.0.writes
     }
 
+    /// What the retention loop of this server counts.
+    pub(crate) fn retention(&self) -> RetentionMetrics {
+        self.0.retention.clone()
+    }
+
     /// How much memory requests have now, and how much they may have.
     pub(crate) fn memory(&self, (taken, max): (usize, usize)) {
         self.0.memory.set(i64::try_from(taken).unwrap_or(i64::MAX));
@@ -195,7 +210,8 @@ impl Metrics {
     pub(crate) async fn text(&self, ledger: &Ledger, recovery: &Recovery) -> String {
         let looked = self.0.latest.look(ledger, recovery).await;
         let takes_writes = !self.0.writes.are_refused();
-        let scrape = Scrape { looked, takes_writes, recovery: recovery.metrics().snapshot() };
+        let retention = self.0.retention.snapshot();
+        let scrape = Scrape { looked, takes_writes, recovery: recovery.metrics().snapshot(), retention };
         let mut scraped = Registry::with_prefix(PREFIX);
         scraped.register_collector(Box::new(scrape));
         let mut text = String::new();

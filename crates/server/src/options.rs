@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tenure::core::id::Namespace;
+use tenure::core::time::Span;
 
 /// The options of a server.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Options {
     pub store: String,
     /// The namespace in the examples of its start page.
     pub namespace: Option<Namespace>,
+    /// How long ended tasks are kept; none: for ever.
+    pub retain: Option<Span>,
 }
 
 tenure::core::with_changes!(Options);
@@ -132,6 +135,7 @@ impl Default for Options {
             grace: Duration::from_secs(20),
             store: "memory:".to_owned(),
             namespace: None,
+            retain: None,
         }
     }
 }

@@ -111,7 +111,7 @@ impl Route {
 
     /// Whether it can read much of the store. Such requests run on threads of their own, so that short ones need not wait.
     pub(crate) fn is_long(&self) -> bool {
-        const ENDS: [&str; 11] = [
+        const ENDS: [&str; 14] = [
             "/tasks",
             "/events",
             "/history",
@@ -122,6 +122,9 @@ impl Route {
             "/verify",
             "/chain",
             "/chains",
+            "/cursors",
+            "/pruned",
+            "/anchors",
             "/openapi.json",
         ];
         self.method == Method::Get && (self.path == "/" || ENDS.iter().any(|end| self.path.ends_with(end)))
@@ -130,7 +133,8 @@ impl Route {
     /// Whether `Idempotency-Key` is the request id of its command. In a request of many commands each has its own, and a request
     /// without a command has none.
     pub(crate) fn names_its_command(&self) -> bool {
-        const OTHERS: [&str; 3] = ["/v1/{ns}/commands", "/v1/{ns}/heartbeats", "/v1/{ns}/recovery"];
+        const OTHERS: [&str; 4] =
+            ["/v1/{ns}/commands", "/v1/{ns}/heartbeats", "/v1/{ns}/recovery", "/v1/{ns}/cursors/{id}"];
         self.method != Method::Get && self.path.starts_with("/v1/{ns}/") && !OTHERS.contains(&self.path)
     }
 

@@ -14,7 +14,7 @@ use crate::access::{Access, Audience};
 use crate::console;
 use crate::description::{NoBody, described};
 use crate::handlers::{
-    claims, commands, events, lists, looks, pages, probes, recovery, search, tasks, tokens, verbs,
+    claims, commands, events, lists, looks, pages, probes, recovery, retention, search, tasks, tokens, verbs,
 };
 use crate::pipeline::answer;
 use crate::problem::Problem;
@@ -81,6 +81,12 @@ const HISTORY: &[(&str, &str)] = &[
     ("limit", "Maximum number of items: 1 to 1000. Default: 100."),
     ("wait", "How long to wait for an event after `after`, such as `30s`; at most 60s."),
 ];
+const HISTORY_OF_NAMESPACE: &[(&str, &str)] = &[
+    HISTORY[0],
+    HISTORY[1],
+    HISTORY[2],
+    ("cursor_name", "Only events after the stored cursor with this name. Reading does not move it."),
+];
 const HISTORY_OF_ALL: &[(&str, &str)] =
     &[HISTORY[0], HISTORY[1], HISTORY[2], ("task", "Only events of tasks with this id.")];
 
@@ -95,6 +101,9 @@ const SEARCH: &[(&str, &str)] = &[
     PAGE[0],
     PAGE[1],
 ];
+
+const ANCHORS: &[(&str, &str)] =
+    &[("after", "Only anchors with a higher number. Default: from the first."), PAGE[1]];
 
 /// Who a route is for: people look at the API's description, too.
 fn audience(path: &str) -> Audience {
@@ -151,8 +160,12 @@ fn table() -> Vec<Route> {
         route!(Post "/v1/{ns}/commands", Namespace(Worker), "Send many commands of any kind; each is decided separately, in order", commands::many, query TASK, takes shape::CommandsBody, gives 200 shape::CommandAnswers),
         route!(Get "/v1/{ns}/requests", Namespace(Reader), "Whether a request id is remembered", looks::request, query &[("id", "The request id.")], gives 200 shape::Remembered),
 
-        route!(Get "/v1/{ns}/events", Namespace(Reader), "The history, as a page or a stream", events::of_namespace, query HISTORY, gives 200 shape::Events),
+        route!(Get "/v1/{ns}/events", Namespace(Reader), "The history, as a page or a stream", events::of_namespace, query HISTORY_OF_NAMESPACE, gives 200 shape::Events),
         route!(Get "/v1/{ns}/history", Namespace(Reader), "Search the history, the newest first", search::history, query SEARCH, gives 200 shape::History),
+        route!(Get "/v1/{ns}/cursors", Namespace(Reader), "The named cursors of followers, and how far behind they are", retention::cursors, gives 200 shape::CursorList),
+        route!(Post "/v1/{ns}/cursors/{id}", Namespace(Operator), "Create a named cursor, or move it forward", retention::move_cursor, takes shape::CursorBody, gives 200 shape::CursorAnswer),
+        route!(Delete "/v1/{ns}/cursors/{id}", Namespace(Operator), "Delete a named cursor", retention::forget_cursor, gives 200 shape::CursorAnswer),
+        route!(Get "/v1/{ns}/pruned/{id}", Namespace(Reader), "What is left of a pruned task", retention::pruned, gives 200 shape::PrunedAnswer),
         route!(Get "/v1/{ns}/stale", Namespace(Reader), "Tasks whose lease or reservation has lapsed", lists::stale, query PAGE, gives 200 shape::Tasks),
         route!(Get "/v1/{ns}/owners", Namespace(Reader), "Who holds what", looks::owners, gives 200 shape::Owners),
         route!(Get "/v1/{ns}/stats", Namespace(Reader), "A namespace at a glance", looks::stats, gives 200 shape::Stats),
@@ -168,6 +181,8 @@ fn table() -> Vec<Route> {
         route!(Get "/v1/events", Store(Reader), "The history of every namespace, as a page or a stream", events::of_all, query HISTORY_OF_ALL, gives 200 shape::Events),
         route!(Get "/v1/lapsed", Store(Operator), "The tasks that recovery should handle next", looks::lapsed, query PAGE, gives 200 shape::Lapsed),
         route!(Get "/v1/chains", WholeStore(Operator), "The stored history, for clients that verify it themselves", looks::chains, query PAGE, gives 200 shape::Chains),
+        route!(Get "/v1/pruned", WholeStore(Operator), "What is left of pruned tasks, by namespace and id", retention::pruned_tasks, query PAGE, gives 200 shape::PrunedPage),
+        route!(Get "/v1/anchors", WholeStore(Operator), "The recorded anchors, the oldest first", retention::anchors, query ANCHORS, gives 200 shape::AnchorRecords),
         route!(Post "/v1/watch", Store(Operator), "Report that a recovery process is running, and what it handles", recovery::watch, takes shape::PresenceBody, gives 200 shape::Watched),
 
         route!(Get "/v1/tokens", Store(Admin), "List tokens, without their secrets", tokens::list, gives 200 shape::TokenList),

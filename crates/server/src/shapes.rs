@@ -23,6 +23,9 @@ pub(crate) use tenure::api::overview::{
     OwnerList as Owners, Presence as PresenceBody, StatsAnswer as Stats, WatchersAnswer as Watchers,
 };
 pub(crate) use tenure::api::recovery::Recovered;
+pub(crate) use tenure::api::retention::{
+    AnchorRecords, CursorAnswer, CursorBody, CursorList, PrunedAnswer, PrunedPage,
+};
 use tenure::api::schema::one_of;
 pub(crate) use tenure::api::task::Task;
 pub(crate) use tenure::api::token::{NewToken, Token as OneToken, TokenBody, TokenName, Tokens as TokenList};

@@ -11,6 +11,7 @@ mod options;
 mod overview;
 mod position;
 mod read;
+mod retention;
 mod rows;
 mod same_file;
 mod search;

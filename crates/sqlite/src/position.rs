@@ -26,8 +26,7 @@ pub(crate) struct Position {
 
 impl Position {
     pub(crate) fn read(connection: &Connection) -> SqliteResult<Position> {
-        let newest_task = "select coalesce(max(no), 0) from tasks";
-        let newest_task: i64 = connection.prepare_cached(newest_task)?.query_row([], |row| row.get(0))?;
+        let newest_task = newest_task(connection)?;
         let (newest_event, last) = newest_event(connection)?;
         let mut meta = connection.prepare_cached("select value from meta where key = ?")?;
         let mut value = |key: &str| meta.query_row([key], |row| row.get::<_, String>(0)).optional();
@@ -94,9 +93,29 @@ pub(crate) fn read_mark(text: &str) -> Option<Mark> {
     Some(Mark { time, boot })
 }
 
+/// The key of `meta` with the place of the newest event that there was when tasks were pruned last.
+pub(crate) const EVENT_FLOOR: &str = "event_floor";
+/// The same of the number of the newest task.
+pub(crate) const TASK_FLOOR: &str = "task_floor";
+
+fn floor(connection: &Connection, key: &str) -> SqliteResult<i64> {
+    let mut floor = connection.prepare_cached("select value from meta where key = ?")?;
+    let text: Option<String> = floor.query_row([key], |row| row.get(0)).optional()?;
+    Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+/// The number of the newest task, also if it was pruned: its number is not given again.
+pub(crate) fn newest_task(connection: &Connection) -> SqliteResult<i64> {
+    let newest = "select coalesce(max(no), 0) from tasks";
+    let newest: i64 = connection.prepare_cached(newest)?.query_row([], |row| row.get(0))?;
+    Ok(newest.max(floor(connection, TASK_FLOOR)?))
+}
+
+/// The place and the time of the newest event. The place is that of one that was pruned, if that was newer.
 pub(crate) fn newest_event(connection: &Connection) -> SqliteResult<(i64, Time)> {
     let newest = "select \"order\", at from events order by \"order\" desc limit 1";
     let mut newest = connection.prepare_cached(newest)?;
     let newest = newest.query_row([], |row| Ok((row.get(0)?, Time::from_micros(row.get(1)?)))).optional()?;
-    Ok(newest.unwrap_or((0, Time::MIN)))
+    let (place, at) = newest.unwrap_or((0, Time::MIN));
+    Ok((place.max(floor(connection, EVENT_FLOOR)?), at))
 }

@@ -89,6 +89,9 @@ impl<'c> SqliteReader<'c> {
         while let Some(row) = rows.next()? {
             found.push(Namespace::new(row.get::<_, String>(0)?)?);
         }
+        found.extend(self.pruned_namespaces()?);
+        found.sort_unstable();
+        found.dedup();
         Ok(found)
     }
 
@@ -216,8 +219,7 @@ impl<'c> SqliteReader<'c> {
     }
 
     fn find_events(&self, filter: &EventFilter, after: i64, size: PageSize) -> SqliteResult<Page<Recorded>> {
-        let newest = "select coalesce(max(\"order\"), 0) from events";
-        let newest: i64 = self.connection.prepare_cached(newest)?.query_row([], |row| row.get(0))?;
+        let newest = newest_event(self.connection)?.0;
         let mut wanted = Conditions::default();
         wanted.add("events.\"order\" > ?", after);
         wanted.add("events.\"order\" <= ?", newest);

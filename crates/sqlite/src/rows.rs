@@ -315,7 +315,9 @@ impl Rows for SqliteRows<'_> {
         // A saga id is taken by a task that was given it, or by one whose own id it is.
         let taken = "select exists (select 1 from tasks where namespace = ?1 and id = ?2) \
                      or exists (select 1 from tasks where namespace = ?1 and saga_id = ?3 and saga_id <> id) \
-                     or exists (select 1 from tasks where namespace = ?1 and id = ?3 and saga_id = id)";
+                     or exists (select 1 from tasks where namespace = ?1 and id = ?3 and saga_id = id) \
+                     or exists (select 1 from pruned where namespace = ?1 and id = ?2) \
+                     or exists (select 1 from pruned where namespace = ?1 and saga_id = ?3)";
         let params = params![namespace.as_str(), id.as_str(), saga_id.as_str()];
         let taken: bool = self.statements.get(taken)?.query_row(params, |row| row.get(0))?;
         Ok(if taken { Names::Taken } else { Names::Free })

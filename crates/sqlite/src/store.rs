@@ -1,5 +1,7 @@
 //! The store itself: opens the file, and sends commands to its writer and questions to its readers.
 
+mod retaining;
+
 use std::any::Any;
 use std::cmp::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +20,7 @@ use tenure_store::health::{IntegrityCheck, StoreHealth};
 use tenure_store::metrics::{Counters, StoreMetrics};
 use tenure_store::overview::{Holding, Overview};
 use tenure_store::pool::Pool;
+use tenure_store::retention::RetentionStore;
 use tenure_store::stored::StoredChain;
 use tenure_store::tokens::TokenChange;
 use tenure_store::transfer::{CarriedRequest, ReplayBatch, ReplayVerdict, StoreContents};
@@ -34,7 +37,7 @@ use crate::open::{SqliteFile, plain_path};
 use crate::options::SqliteOptions;
 use crate::read::SqliteReader;
 use crate::same_file::SameFile;
-use crate::{health, tokens, transfer, watch as watchers};
+use crate::{health, retention, tokens, transfer, watch as watchers};
 
 /// How often a follower looks whether another process wrote.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -222,9 +225,23 @@ impl Readers {
         file.check()?;
         tokens::change(database, clock.as_ref(), last.get(), change)
     }
+
+    fn write_retention(&self, write: retention::RetentionWrite) -> Result<retention::Written, Error> {
+        let Readers { database, file, clock, last, .. } = self;
+        file.check()?;
+        retention::write(database, clock.as_ref(), last.get(), write)
+    }
 }
 
 impl SqliteStore {
+    fn write_retention(
+        &self,
+        write: retention::RetentionWrite,
+    ) -> BoxFuture<'_, Result<retention::Written, Error>> {
+        let readers = Arc::clone(&self.readers);
+        Box::pin(blocking_write(move || readers.write_retention(write)))
+    }
+
     fn change_tokens(&self, change: TokenChange) -> BoxFuture<'_, Result<Token, Error>> {
         let readers = Arc::clone(&self.readers);
         Box::pin(async move {
@@ -418,6 +435,10 @@ impl Store for SqliteStore {
 
     fn transfer(&self) -> Option<&dyn TransferStore> {
         Some(self)
+    }
+
+    fn retention(&self) -> &dyn RetentionStore {
+        self
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -50,6 +50,7 @@ pub mod record;
 #[doc(hidden)]
 pub mod remembered;
 mod request_digest_v1;
+pub mod retention;
 #[doc(hidden)]
 pub mod rows;
 pub mod size;

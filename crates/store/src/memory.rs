@@ -3,7 +3,10 @@
 //!
 //! It scans where other stores use an index, because being obviously right matters more here than speed.
 
+mod filter;
+mod log;
 mod moving;
+mod retention;
 mod search;
 
 use std::any::Any;
@@ -17,14 +20,13 @@ use tenure_core::command::Command;
 use tenure_core::event::Event;
 use tenure_core::id::{Actor, Epoch, Namespace, Queue, RequestId, Revision, SagaId, TaskId};
 use tenure_core::lifecycle::Table;
-use tenure_core::task::{Ending, Phase, Task};
+use tenure_core::task::{Phase, Task};
 use tenure_core::time::Time;
 use tokio::sync::watch;
 
 use crate::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use crate::answering::{AnswerOptions, Answered};
 use crate::budget::AnswerBudget;
-use crate::codec::Sealed;
 use crate::columns::owned_rows_of;
 use crate::committer::{CommitRequest, Done, run_jobs};
 use crate::due::Due;
@@ -36,11 +38,16 @@ use crate::mark::{MarkRenewal, watchers_of};
 use crate::metrics::{Counters, StoreMetrics};
 use crate::overview::{self, Holding, OVERVIEW_STATES, Overview};
 use crate::remembered::Request;
+use crate::retention::RetentionStore;
 use crate::rows::{Change, LeaseRow, Rows, StoredTask};
 use crate::size::{chain_bytes, event_bytes, task_bytes};
 use crate::stored::{StoredChain, StoredEvent};
 use crate::tokens::{Known, TokenChange};
 use crate::watch::{Absence, Presence, Watchers};
+use filter::passes;
+use log::EventLog;
+use retention::Retained;
+
 use crate::{
     BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, Lapsed, Order, Page, PageSize,
     Recorded, Store, TransferStore,
@@ -52,7 +59,7 @@ pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     table: &'static Table,
     /// The number of events, for followers.
-    grown: watch::Sender<usize>,
+    grown: watch::Sender<i64>,
     counters: Counters,
 }
 
@@ -111,7 +118,7 @@ impl MemoryStore {
         let job = CommitRequest { commands, options };
         let Ok(done) = run_jobs(std::slice::from_ref(&job), run);
         let Done { answers, next_bytes } = done.into_iter().next().unwrap_or_default();
-        let count = memory.events.len();
+        let count = memory.events.newest();
         drop(memory);
         self.counters.committed(answers.len(), Moment::now().since(began));
         self.grown.send_if_modified(|grown| std::mem::replace(grown, count) != count);
@@ -126,13 +133,16 @@ struct Memory {
     /// Their rows are numbered in the order of creation.
     tasks: BTreeMap<(Namespace, TaskId), StoredTask>,
     sagas: HashMap<(Namespace, SagaId), TaskId>,
-    events: Vec<(i64, Sealed)>,
+    events: EventLog,
+    /// How many tasks were made: their rows are numbered by it.
+    made: i64,
     requests: HashMap<(Namespace, RequestId), Request>,
     last: Option<Time>,
     floor: Epoch,
     /// The watch mark, and the recovery processes.
     watch: BTreeMap<String, String>,
     tokens: Tokens,
+    retained: Retained,
 }
 
 impl Rows for Memory {
@@ -150,7 +160,8 @@ impl Rows for Memory {
     }
 
     fn names(&mut self, namespace: &Namespace, id: &TaskId, saga_id: &SagaId) -> Result<Names, Infallible> {
-        let id_taken = self.tasks.contains_key(&(namespace.clone(), id.clone()));
+        let name = (namespace.clone(), id.clone());
+        let id_taken = self.tasks.contains_key(&name) || self.retained.pruned.contains_key(&name);
         let saga_taken = self.sagas.contains_key(&(namespace.clone(), saga_id.clone()));
         Ok(if id_taken || saga_taken { Names::Taken } else { Names::Free })
     }
@@ -192,12 +203,12 @@ impl Rows for Memory {
 
     fn write(&mut self, change: Change<'_>) -> Result<(), Infallible> {
         let task = Arc::new(change.after.clone());
-        let next = i64::try_from(self.tasks.len()).unwrap_or(i64::MAX);
-        let row = change.before.map_or(next, |kept| kept.row);
+        let row = change.before.map_or(self.made, |kept| kept.row);
+        self.made = self.made.max(row + 1);
         let key = (task.namespace.clone(), task.id.clone());
         self.sagas.insert((task.namespace.clone(), task.saga_id.clone()), task.id.clone());
         self.tasks.insert(key, StoredTask { row, task, head: change.head });
-        self.events.extend(change.events.into_iter().map(|sealed| (row, sealed)));
+        change.events.into_iter().for_each(|sealed| self.events.push(row, sealed));
         Ok(())
     }
 
@@ -287,25 +298,23 @@ impl Memory {
         Lapsed { tasks: past.iter().map(|(_, kept)| name(&kept.task)).collect(), next, next_check }
     }
 
-    fn read_events(&self, filter: &EventFilter, after: usize, size: PageSize) -> Page<Recorded> {
+    fn read_events(&self, filter: &EventFilter, after: i64, size: PageSize) -> Page<Recorded> {
         let wanted = |event: &Event| {
             filter.namespace.as_ref().is_none_or(|namespace| event.namespace == *namespace)
                 && filter.task.as_ref().is_none_or(|task| event.task == *task)
         };
-        let place = |at: usize| Cursor::of('e', i64::try_from(at).unwrap_or(i64::MAX));
-        let behind = (1..).zip(&self.events).skip(after);
-        let recorded =
-            behind.filter(|(_, (_, sealed))| wanted(&sealed.event)).map(|(at, (_, sealed))| Recorded {
-                cursor: place(at),
-                event: sealed.event.clone(),
-                hash: sealed.hash,
-                data: sealed.data.clone(),
-            });
+        let behind = self.events.after(after);
+        let recorded = behind.filter(|(_, sealed)| wanted(&sealed.event)).map(|(place, sealed)| Recorded {
+            cursor: Cursor::of('e', place),
+            event: sealed.event.clone(),
+            hash: sealed.hash,
+            data: sealed.data.clone(),
+        });
         let mut page = PageFill::new(size);
         let items: Vec<Recorded> =
             recorded.take_while(|recorded| page.takes(event_bytes(recorded))).collect();
         let last = items.last().filter(|_| page.is_full()).map(|last| last.cursor.clone());
-        let next = last.unwrap_or_else(|| place(self.events.len().max(after)));
+        let next = last.unwrap_or_else(|| Cursor::of('e', self.events.newest().max(after)));
         Page::new(items, Some(next), page.is_cut())
     }
 
@@ -327,8 +336,7 @@ impl Memory {
 
     fn chain(&self, kept: &StoredTask) -> StoredChain {
         let task = &kept.task;
-        let of_task = (1..).zip(&self.events).filter(|(_, (number, _))| *number == kept.row);
-        let events = of_task.map(|(order, (_, sealed))| StoredEvent {
+        let events = self.events.of_task(kept.row).map(|(order, sealed)| StoredEvent {
             order,
             number: i64::try_from(sealed.event.number.0).unwrap_or(i64::MAX),
             at: sealed.event.at.as_micros(),
@@ -346,29 +354,6 @@ impl Memory {
             events: events.collect(),
         }
     }
-}
-
-/// Whether a task matches a filter. The other stores express the same in SQL.
-fn passes(filter: &Filter, task: &Task, now: Time) -> bool {
-    let held_by = || task.lease().map(|lease| &lease.owner).or(task.reservation().map(|one| &one.owner));
-    let last_owner = || task.last_lease.as_ref().map(|last| &last.owner);
-    let label = |(key, value)| task.labels.get(key) == Some(value);
-    filter.namespace.as_ref().is_none_or(|namespace| task.namespace == *namespace)
-        && (filter.states.is_empty() || filter.states.contains(&task.state()))
-        && filter.cause.is_none_or(|cause| task.ending().is_some_and(|ending| ending.cause == cause))
-        && filter.queue.as_ref().is_none_or(|queue| task.queue == *queue)
-        && filter.owner.as_ref().is_none_or(|owner| held_by() == Some(owner))
-        && filter.last_owner.as_ref().is_none_or(|owner| last_owner() == Some(owner))
-        && filter.id_prefix.as_ref().is_none_or(|prefix| task.id.as_str().starts_with(prefix.as_str()))
-        && filter.saga_id.as_ref().is_none_or(|saga_id| task.saga_id == *saga_id)
-        && filter.labels.iter().all(|(key, value)| label((key, value)))
-        && (!filter.stale || task.is_stale(now))
-        && (!filter.open || task.ending().is_none())
-        && (!filter.ended_badly || task.ending().is_some_and(Ending::is_bad))
-        && (!filter.unattended || task.ending().is_none_or(|ending| !ending.is_attended()))
-        && filter
-            .since
-            .is_none_or(|since| task.ending().map_or(task.updated_at, |ending| ending.finished_at) >= since)
 }
 
 impl crate::InternalStore for MemoryStore {}
@@ -416,10 +401,11 @@ impl Store for MemoryStore {
                 overview::count(state, in_state.map(|kept| (kept.row, &*kept.task)), at)
             };
             let tasks = || memory.in_namespace(&namespace).map(|kept| &*kept.task);
+            let ended = || tasks().chain(memory.retained.ends(&namespace));
             Ok(Overview {
                 at,
                 states: OVERVIEW_STATES.map(count).to_vec(),
-                ends: ends::count(tasks(), at),
+                ends: ends::count(ended(), at),
                 queues: overview::queues(tasks(), at),
                 minutes: ends::count_by_minute(tasks(), at),
                 told_to_stop: overview::told_to_stop(tasks(), at),
@@ -467,7 +453,7 @@ impl Store for MemoryStore {
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
         Box::pin(async move {
             let (after, memory) = (place(after)?, self.memory());
-            if after > memory.events.len() {
+            if after > memory.events.newest() {
                 return Err(Cursor::ahead());
             }
             Ok(memory.read_events(&filter, after, size))
@@ -484,9 +470,7 @@ impl Store for MemoryStore {
             search.check()?;
             let after = after.map(|cursor| cursor.number('e')).transpose()?;
             let memory = self.memory();
-            if after
-                .is_some_and(|after| usize::try_from(after).is_ok_and(|after| after > memory.events.len()))
-            {
+            if after.is_some_and(|after| after > memory.events.newest()) {
                 return Err(Cursor::ahead());
             }
             Ok(memory.search(&search, after, size))
@@ -494,15 +478,13 @@ impl Store for MemoryStore {
     }
 
     fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
-        Box::pin(
-            async move { Ok(Cursor::of('e', i64::try_from(self.memory().events.len()).unwrap_or(i64::MAX))) },
-        )
+        Box::pin(async move { Ok(Cursor::of('e', self.memory().events.newest())) })
     }
 
     fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
             let after = place(after)?;
-            if after > self.memory().events.len() {
+            if after > self.memory().events.newest() {
                 return Err(Cursor::ahead());
             }
             let mut grown = self.grown.subscribe();
@@ -551,8 +533,8 @@ impl Store for MemoryStore {
     fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>> {
         Box::pin(async move {
             let memory = self.memory();
-            let namespaces: BTreeSet<&Namespace> =
-                memory.tasks.keys().map(|(namespace, _)| namespace).collect();
+            let names = memory.tasks.keys().chain(memory.retained.pruned.keys());
+            let namespaces: BTreeSet<&Namespace> = names.map(|(namespace, _)| namespace).collect();
             Ok(namespaces.into_iter().cloned().collect())
         })
     }
@@ -584,12 +566,15 @@ impl Store for MemoryStore {
         Some(self)
     }
 
+    fn retention(&self) -> &dyn RetentionStore {
+        self
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
 }
 
-fn place(after: Option<Cursor>) -> Result<usize, Error> {
-    let number = after.map_or(Ok(0), |cursor| cursor.number('e'))?;
-    Ok(usize::try_from(number).unwrap_or(0))
+fn place(after: Option<Cursor>) -> Result<i64, Error> {
+    after.map_or(Ok(0), |cursor| cursor.number('e'))
 }

@@ -17,6 +17,7 @@ use crate::history::{EventFilter, EventSearch, FoundHistory, Recorded};
 use crate::list::{Cursor, Filter, Lapsed, Page, PageSize};
 use crate::metrics::StoreMetrics;
 use crate::overview::{Holding, Overview};
+use crate::retention::RetentionStore;
 use crate::stored::StoredChain;
 use crate::transfer::{CarriedRequest, ReplayBatch, ReplayVerdict, StoreContents};
 use crate::waiting::{Found, LOOK_APART};
@@ -214,6 +215,9 @@ pub trait Store: InternalStore + Send + Sync {
     fn transfer(&self) -> Option<&dyn TransferStore> {
         None
     }
+
+    /// The store as one that retention works on.
+    fn retention(&self) -> &dyn RetentionStore;
 
     /// The store as what it is, for what only one kind of store can do. A store around another gives that one.
     fn as_any(&self) -> &dyn Any;

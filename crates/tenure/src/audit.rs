@@ -6,13 +6,14 @@
 
 pub(crate) mod newest;
 mod progress;
+mod pruned;
 mod rows;
 
 use std::collections::HashMap;
 use std::fmt;
 
 use tenure_core::apply::fold;
-use tenure_core::chain::{Hash, Merkle};
+use tenure_core::chain::Hash;
 use tenure_core::event::Event;
 use tenure_core::id::{Actor, Namespace, Revision, TaskId};
 use tenure_core::refusal::Refusal;
@@ -65,6 +66,8 @@ pub enum Tampering {
     Rewritten,
     /// The anchor contradicts itself.
     AnchorBroken,
+    /// The record of pruned tasks does not match the anchor that they were pruned behind.
+    PrunedChanged,
 }
 
 impl fmt::Display for Finding {
@@ -88,6 +91,9 @@ impl fmt::Display for Finding {
             Tampering::TaskRemoved => f.write_str("the task was removed"),
             Tampering::Rewritten => f.write_str("or an event before it differs from the anchor"),
             Tampering::AnchorBroken => f.write_str("the anchor's root does not match its lines"),
+            Tampering::PrunedChanged => {
+                f.write_str("the record of the tasks that were pruned behind it was changed")
+            }
         }
     }
 }
@@ -101,6 +107,8 @@ pub struct VerifyReport {
     pub events: u64,
     /// What is wrong, by task in the order of creation.
     pub findings: Vec<Finding>,
+    /// How many tasks were pruned before. Of these only the names and heads are compared.
+    pub pruned: u64,
 }
 
 impl VerifyReport {
@@ -122,14 +130,9 @@ impl From<&VerifyReport> for tenure_api::audit::Report {
             tasks: report.tasks,
             events: report.events,
             findings: report.findings.iter().map(finding).collect(),
+            pruned: report.pruned,
         }
     }
-}
-
-fn root(lines: &[AnchorLine]) -> Hash {
-    let mut merkle = Merkle::default();
-    lines.iter().for_each(|line| merkle.leaf(line.to_string().as_bytes()));
-    merkle.root()
 }
 
 /// Whether a chain belongs to that namespace; without one, every chain does. A chain without a name belongs to
@@ -163,7 +166,8 @@ pub(crate) async fn anchor(
         for chain in named() {
             let line = (|| {
                 let (namespace, task) = chain.name.clone()?;
-                Some(AnchorLine { namespace, task, number: Revision(chain.revision()?), head: chain.head()? })
+                let (number, head) = (Revision(chain.revision()?), chain.head()?);
+                Some(AnchorLine { namespace, task, number, head, is_pruned: false })
             })();
             let broken = || {
                 Error::Corrupt(
@@ -178,7 +182,16 @@ pub(crate) async fn anchor(
             break;
         }
     }
-    Ok(Anchor { cursor, root: root(&lines), lines })
+    // After the tasks: one that is pruned meanwhile may be in both, and each line is true.
+    pruned::add_lines(store, only_in, (&mut lines, &mut bytes), room).await?;
+    Ok(Anchor { cursor, root: Anchor::root_of(&lines), lines })
+}
+
+/// What is wrong with one chain, without a look at other chains.
+pub(crate) fn findings_of(chain: &StoredChain) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    look_at(chain, None, &mut Leftovers::default(), &mut findings);
+    findings
 }
 
 fn line_bytes(chain: &StoredChain) -> usize {
@@ -223,13 +236,7 @@ pub(crate) async fn verify(
         tokio::task::yield_now().await;
     }
     leftovers.name_what_was_moved(&mut report.findings);
-    let mut gone: Vec<_> = anchored.into_values().collect();
-    gone.sort_by_key(|line| line.to_string());
-    report.findings.extend(gone.into_iter().map(|line| Finding {
-        task: format!("{}/{}", line.namespace, line.task),
-        number: None,
-        what: Tampering::TaskRemoved,
-    }));
+    pruned::look_at(store, only_in, anchored, &mut report).await?;
     Ok(report)
 }
 
@@ -243,7 +250,7 @@ pub(crate) async fn verify_task(
     let Some(chain) = store.chain(name.0.clone(), name.1.clone()).await? else { return Ok(None) };
     let events = chain.events.len() as u64;
     let mut report =
-        VerifyReport { tasks: u64::from(chain.stored_name.is_some()), events, findings: Vec::new() };
+        VerifyReport { tasks: u64::from(chain.stored_name.is_some()), events, ..VerifyReport::default() };
     let mut anchored = anchored_by_name(anchor, &mut report);
     look_at(&chain, anchored.remove(&name), &mut Leftovers::default(), &mut report.findings);
     Ok(Some(report))
@@ -256,7 +263,7 @@ fn anchored_by_name<'a>(
     report: &mut VerifyReport,
 ) -> HashMap<Name, &'a AnchorLine> {
     let Some(anchor) = anchor else { return HashMap::new() };
-    if root(&anchor.lines) != anchor.root {
+    if Anchor::root_of(&anchor.lines) != anchor.root {
         let task = "anchor".to_owned();
         report.findings.push(Finding { task, number: None, what: Tampering::AnchorBroken });
     }

@@ -25,6 +25,7 @@ mod call;
 #[cfg(feature = "postgres")]
 mod in_transaction;
 mod notes;
+mod retention;
 mod set;
 mod to_json;
 mod tokens;
@@ -33,7 +34,7 @@ mod waiting;
 
 use std::sync::Arc;
 
-use tenure_api::json;
+use tenure_api::{instant, json};
 use tenure_core::command::Command;
 use tenure_core::id::{Actor, Namespace, TaskId};
 use tenure_core::refusal::{Code, Refusal};
@@ -123,8 +124,10 @@ impl Ledger {
     /// The task with that id; refused with `not_found` if it does not exist.
     pub async fn task(&self, id: &str) -> Result<Task, Error> {
         let id = TaskId::new(id)?;
-        let found = self.store.task(self.namespace.clone(), id.clone()).await?;
-        Ok(found.ok_or_else(|| self.no_task(&id))?)
+        match self.store.task(self.namespace.clone(), id.clone()).await? {
+            Some(task) => Ok(task),
+            None => Err(self.no_task(&id).await),
+        }
     }
 
     /// The newest tasks of this namespace that match the filter, starting after `after`. Large tasks end a
@@ -258,12 +261,29 @@ impl Ledger {
     pub async fn verify_task(&self, id: &str, anchor: Option<&Anchor>) -> Result<VerifyReport, Error> {
         let id = TaskId::new(id)?;
         let name = (self.namespace.clone(), id.clone());
-        let report = crate::audit::verify_task(self.store.as_ref(), name, anchor).await?;
-        Ok(report.ok_or_else(|| self.no_task(&id))?)
+        match crate::audit::verify_task(self.store.as_ref(), name, anchor).await? {
+            Some(report) => Ok(report),
+            None => Err(self.no_task(&id).await),
+        }
     }
 
-    fn no_task(&self, id: &TaskId) -> Refusal {
-        Refusal::new(Code::NotFound, format!("there is no task {id} in the namespace {}", self.namespace))
+    /// Says that there is no such task, and of a pruned one, when it ended and went.
+    async fn no_task(&self, id: &TaskId) -> Error {
+        let namespace = &self.namespace;
+        let words = match self.store.retention().pruned(namespace.clone(), id.clone()).await {
+            Ok(None) => format!("there is no task {id} in the namespace {namespace}"),
+            Ok(Some(pruned)) => format!(
+                "the task {id} in the namespace {namespace} was pruned at {}: it ended as {} at {} after {} events, with the \
+                 head {}; its id stays taken",
+                instant::print_seconds(pruned.pruned_at),
+                pruned.state.state().as_str(),
+                instant::print_seconds(pruned.finished_at),
+                pruned.number,
+                pruned.head
+            ),
+            Err(error) => return error,
+        };
+        Refusal::new(Code::NotFound, words).into()
     }
 
     /// Verifies every chain of this namespace. Of an anchor, also of one of the whole store, only the lines of this namespace are

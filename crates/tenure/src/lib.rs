@@ -56,6 +56,7 @@ pub mod ledger;
 pub mod moving_in;
 pub mod owner;
 pub mod recovery;
+pub mod retention;
 pub mod shell;
 pub mod stop;
 pub mod store;

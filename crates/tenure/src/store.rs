@@ -16,5 +16,5 @@ pub use tenure_store::InternalStore;
 pub use tenure_store::{
     Answer, BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, IfMissing, Lapsed, Order,
     Page, PageSize, Recorded, Renewal, SchemaState, Store, StoreAccess, TransferStore, answering, health,
-    memory, metrics, overview, size, stored, watch,
+    memory, metrics, overview, retention, size, stored, watch,
 };

@@ -419,6 +419,10 @@ impl Store for FaultyStore {
         self.inner.health(check)
     }
 
+    fn retention(&self) -> &dyn tenure::store::retention::RetentionStore {
+        self.inner.retention()
+    }
+
     fn as_any(&self) -> &dyn std::any::Any {
         self
     }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use clap::Args;
 use tenure::access::Token;
+use tenure::core::time::Span;
+use tenure::store::retention::KEPT_AT_LEAST;
 use tenure_server::{Exposure, Limits};
 
 use super::tls::Tls;
@@ -50,6 +52,10 @@ pub(super) struct Said {
     /// [env: TENURE_HANDLER_WAIT]
     #[arg(long, value_name = "DURATION", help_heading = "Advanced")]
     handler_wait: Option<String>,
+    /// Delete tasks that ended at least this long ago, 7d or more, in all namespaces; see `tenure prune`
+    /// [default: keep them] [env: TENURE_RETAIN]
+    #[arg(long, value_name = "DURATION")]
+    retain: Option<String>,
     /// Maximum number of open connections; more have to wait [default: 12000] [env: TENURE_CONNECTIONS_MAX]
     #[arg(long, value_name = "COUNT", help_heading = "Advanced")]
     connections_max: Option<String>,
@@ -122,6 +128,7 @@ pub(super) struct ServeOptions {
     pub(super) recovery: bool,
     pub(super) undo_concurrency: usize,
     pub(super) handler_wait: Duration,
+    pub(super) retain: Option<Span>,
     pub(super) connections_max: usize,
     pub(super) body_max: usize,
     pub(super) memory_max: usize,
@@ -232,6 +239,7 @@ impl ServeOptions {
         let undo_concurrency = find.number("undo_concurrency", undo, file.undo_concurrency, 32, 1..=1_000)?;
         let handler_wait =
             find.length("handler_wait", said.handler_wait.clone(), file.handler_wait, "10m")?;
+        let retain = retain(&find.text("retain", said.retain.clone(), file.retain, ""))?;
         let connections = said.connections_max.clone();
         let connections_max =
             find.number("connections_max", connections, file.connections_max, 12_000, 1..=1_000_000)?;
@@ -260,6 +268,7 @@ impl ServeOptions {
             recovery,
             undo_concurrency: usize::try_from(undo_concurrency).unwrap_or(usize::MAX),
             handler_wait,
+            retain,
             connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
             body_max: usize::try_from(body_max).unwrap_or(usize::MAX),
             memory_max: usize::try_from(memory_max).unwrap_or(usize::MAX),
@@ -328,6 +337,18 @@ fn host_name(host: &str) -> Result<String, CliError> {
     }
     let words = "is not a host name; pass it without scheme, port, path or `*`";
     Err(CliError::Usage(format!("hosts: `{host}` {words}")))
+}
+
+/// How long ended tasks are kept; none: for ever.
+fn retain(text: &str) -> Result<Option<Span>, CliError> {
+    let Some(retain) = span("retain", Some(text).filter(|text| !text.is_empty()))? else { return Ok(None) };
+    if retain < KEPT_AT_LEAST {
+        let words = format!(
+            "retain: at least {KEPT_AT_LEAST}, because repeated requests are answered from the history"
+        );
+        return Err(CliError::Usage(words));
+    }
+    Ok(Some(retain))
 }
 
 fn store_from(common: &StoreSelection, variables: &Variables) -> From {

@@ -28,6 +28,7 @@ mod hostile;
 mod moves;
 mod origin;
 mod processes;
+mod prunes;
 mod recovers;
 mod runs;
 mod serves;

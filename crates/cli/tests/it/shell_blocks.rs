@@ -123,6 +123,17 @@ const DOCUMENTS: &[(&str, &[(&str, Block)])] = &[
                 given("tenure --store sqlite:old.db task create --id build-42", &["imported 1 event", "verified"]),
             ),
             (
+                "tenure prune --older-than 90d --dry-run",
+                given(
+                    "tenure task create --id t",
+                    &["0 tasks would be pruned", "0 tasks pruned", "archived in pruned.jsonl"],
+                ),
+            ),
+            (
+                "tenure events --follow --cursor-name mailer",
+                Elsewhere("it follows until it is interrupted; another test of this program reads by a named cursor"),
+            ),
+            (
                 "tenure audit verify --task build-42",
                 given("tenure task create --id build-42; tenure audit anchor > anchor-of-monday", &["verified"]),
             ),

@@ -293,10 +293,10 @@ async fn verify_to_the_end(
         never = tell_while_it_runs(&served.audits, &namespace) => match never {},
     };
     match &end {
-        AuditEnd::Verified(VerifyReport { tasks, events, findings }) if findings.is_empty() => {
+        AuditEnd::Verified(VerifyReport { tasks, events, findings, .. }) if findings.is_empty() => {
             tracing::info!(%namespace, tasks, events, "the history was verified");
         }
-        AuditEnd::Verified(VerifyReport { tasks, events, findings }) => {
+        AuditEnd::Verified(VerifyReport { tasks, events, findings, .. }) => {
             let (findings, first) = (findings.len(), findings.first().map(ToString::to_string));
             tracing::error!(%namespace, tasks, events, findings, first, "the history is not what was recorded");
         }

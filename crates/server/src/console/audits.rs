@@ -333,7 +333,8 @@ mod tests {
         let began = audits.begin(&namespace(0), run()).expect("room").expect("it runs");
         let finding =
             |number| Finding { task: "a/b".to_owned(), number: Some(number), what: Tampering::Changed };
-        let report = VerifyReport { tasks: 1, events: 103, findings: (1..=103).map(finding).collect() };
+        let report =
+            VerifyReport { tasks: 1, events: 103, findings: (1..=103).map(finding).collect(), pruned: 0 };
         audits.end(&namespace(0), &began, AuditEnd::Verified(report));
         let verdict = audits.of(&namespace(0)).verdict.expect("a verdict");
         assert_eq!((verdict.findings.len(), verdict.more), (FINDINGS_MAX, 3));

@@ -26,6 +26,7 @@ use tenure::store::{Cursor, EventFilter, Page, PageSize, Recorded, Store};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::retention::place_of_named;
 use super::{PAGE_MAX, cursor, limit, no_longer_known, page as bounded, wait_in};
 use crate::access::Caller;
 use crate::headers::{self, LAST_EVENT_ID, wants_stream};
@@ -82,7 +83,7 @@ async fn answer(asked: Asked, filter: EventFilter) -> Answered {
 }
 
 async fn page(asked: &Asked, filter: EventFilter) -> Answered {
-    let (after, limit) = (cursor(&asked.query, "after")?, limit(&asked.query)?);
+    let (after, limit) = (given_place(asked).await?, limit(&asked.query)?);
     let Seen { page, .. } = match wait_in(&asked.query)?.filter(|wait| !wait.is_zero()) {
         None => seen(asked, &filter, after, limit).await?,
         Some(wait) => {
@@ -166,12 +167,24 @@ pub(super) fn of_place(error: Error, name: &'static str) -> Problem {
     error.into()
 }
 
+/// The cursor that the caller gives: itself, or by its name.
+async fn given_place(asked: &Asked) -> Result<Option<Cursor>, Problem> {
+    let after = cursor(&asked.query, "after")?;
+    match place_of_named(asked).await? {
+        Some(_) if after.is_some() => {
+            Err(Refusal::invalid("cursor_name", "not allowed together with after").into())
+        }
+        Some(place) => Ok(Some(place)),
+        None => Ok(after),
+    }
+}
+
 /// Where a stream begins: after the last event that the client received, or after the cursor that it gives, or now.
 async fn beginning(asked: &Asked) -> Result<(&'static str, Cursor), Problem> {
     if let Some(id) = last_event_id(&asked.head.headers)? {
         return Ok(("Last-Event-ID", id));
     }
-    match cursor(&asked.query, "after")? {
+    match given_place(asked).await? {
         Some(after) => Ok(("after", after)),
         None => Ok(("after", asked.served.ledger.newest().await?)),
     }

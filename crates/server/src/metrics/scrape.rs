@@ -15,6 +15,7 @@ use tenure::clock::Moment;
 use tenure::core::time::{Span, Time};
 use tenure::histogram::Histogram;
 use tenure::recovery::{Recovery, Snapshot};
+use tenure::retention::RetentionSnapshot;
 use tenure::store::Store;
 use tenure::store::metrics::StoreMetrics;
 use tenure::store::overview::{OVERVIEW_STATES, StateCount};
@@ -63,6 +64,16 @@ pub(super) struct Looked {
     pub(super) overview: Option<Overviews>,
     pub(super) metrics: Option<StoreMetrics>,
     pub(super) overdue: Option<Span>,
+    pub(super) cursors: Option<CursorLag>,
+}
+
+/// How far the slowest named cursors are behind, over all namespaces. Names are no labels, because callers choose them.
+#[derive(Debug, Default)]
+pub(super) struct CursorLag {
+    pub(super) behind: u64,
+    pub(super) lag: Span,
+    /// The store's time then.
+    pub(super) at: Option<Time>,
 }
 
 /// What the overviews of all namespaces come to together.
@@ -101,6 +112,7 @@ impl Looked {
             looked.metrics = within(&mut deadline, "its metrics", store.metrics()).await;
             looked.overdue = within(&mut deadline, "what is due", recovery.overdue()).await;
             looked.overview = within(&mut deadline, "its overviews", overviews(store)).await;
+            looked.cursors = within(&mut deadline, "its cursors", slowest_cursors(store)).await;
         }
         looked.took = Moment::now().since(began);
         looked
@@ -125,6 +137,17 @@ async fn within<T>(
             None
         }
     }
+}
+
+async fn slowest_cursors(store: &dyn Store) -> Result<CursorLag, Error> {
+    let mut slowest = CursorLag { at: Some(store.now().await?), ..CursorLag::default() };
+    for namespace in store.namespaces().await? {
+        for cursor in store.retention().named_cursors(namespace).await? {
+            slowest.behind = slowest.behind.max(cursor.behind);
+            slowest.lag = slowest.lag.max(cursor.lag.unwrap_or(Span::ZERO));
+        }
+    }
+    Ok(slowest)
 }
 
 /// The number of values of a label that callers choose must be limited: further queues are counted together.
@@ -197,6 +220,7 @@ pub(super) struct Scrape {
     pub(super) looked: Arc<Looked>,
     pub(super) takes_writes: bool,
     pub(super) recovery: Snapshot,
+    pub(super) retention: RetentionSnapshot,
 }
 
 impl Collector for Scrape {
@@ -207,7 +231,8 @@ impl Collector for Scrape {
         if let Some(metrics) = &self.looked.metrics {
             commits(&mut page, metrics)?;
         }
-        self.recovery(&mut page)
+        self.recovery(&mut page)?;
+        self.retention(&mut page)
     }
 }
 
@@ -301,6 +326,34 @@ impl Scrape {
         });
         let what = "Undo runs, by kind of compensation and outcome";
         page.counters("undos", what, undos, |(kind, outcome)| [("kind", kind), ("outcome", outcome)])
+    }
+}
+
+impl Scrape {
+    fn retention(&self, page: &mut Page<'_>) -> fmt::Result {
+        if let Some(CursorLag { behind, lag, .. }) = &self.looked.cursors {
+            let what =
+                "Events that the named cursor furthest behind has not passed, of the next 10000 of the store";
+            page.gauge("cursor_behind", what, *behind)?;
+            let what = "Age of the oldest event that a named cursor has not passed";
+            page.span("cursor_lag", what, *lag)?;
+        }
+        let RetentionSnapshot { pruned, held, corrupt, errors, ended_at } = self.retention;
+        page.counter("pruned", "Tasks that retention of this server has pruned", pruned)?;
+        let what = "Tasks that named cursors kept from being pruned in the last run of this server";
+        page.gauge("prune_held", what, held)?;
+        let what = "Tasks that the last run kept because their histories do not hold";
+        page.gauge("prune_corrupt", what, corrupt)?;
+        page.counter("prune_errors", "Runs of retention that failed", errors)?;
+        let now = self.looked.cursors.as_ref().and_then(|cursors| cursors.at);
+        if let Some((now, ended_at)) = now.zip(ended_at) {
+            page.span(
+                "prune_age",
+                "Time since retention of this server last ran to its end",
+                now.since(ended_at),
+            )?;
+        }
+        Ok(())
     }
 }
 

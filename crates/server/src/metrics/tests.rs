@@ -6,11 +6,13 @@ use std::time::Duration;
 use tenure::core::id::Namespace;
 use tenure::core::refusal::Refusal;
 use tenure::core::task::State;
+use tenure::core::time::Time;
 use tenure::handler::Handlers;
+use tenure::retention::RetentionSnapshot;
 use tenure::store::metrics::StoreMetrics;
 use tenure::store::watch::Presence;
 
-use super::scrape::{InState, Looked, Overviews, overviews};
+use super::scrape::{CursorLag, InState, Looked, Overviews, overviews};
 use super::*;
 use crate::routes::routes;
 
@@ -60,8 +62,12 @@ fn whole(ledger: &Ledger) -> Scrape {
         }),
         metrics: Some(metrics),
         overdue: Some(Span::ZERO),
+        cursors: Some(CursorLag { behind: 3, lag: Span::from_secs(4), at: Some(Time::from_micros(9)) }),
     };
-    Scrape { looked: Arc::new(looked), takes_writes: true, recovery: recovery(ledger).metrics().snapshot() }
+    let retention =
+        RetentionSnapshot { ended_at: Some(Time::from_micros(5)), ..RetentionSnapshot::default() };
+    let recovery = recovery(ledger).metrics().snapshot();
+    Scrape { looked: Arc::new(looked), takes_writes: true, recovery, retention }
 }
 
 fn metrics() -> Metrics {
@@ -123,6 +129,7 @@ async fn of_a_store_that_is_away_nothing_is_told_but_that() {
         looked: Arc::new(Looked::default()),
         takes_writes: true,
         recovery: recovery(&ledger().await).metrics().snapshot(),
+        retention: RetentionSnapshot::default(),
     };
     let text = written(&metrics, away);
     assert_eq!(lines(&text, "tenure_store_up "), ["tenure_store_up 0"]);

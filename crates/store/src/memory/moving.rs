@@ -35,7 +35,7 @@ impl TransferStore for MemoryStore {
     fn contents(&self) -> BoxFuture<'_, Result<StoreContents, Error>> {
         Box::pin(async move {
             let memory = self.memory();
-            Ok(StoreContents { epoch_floor: memory.floor, events: memory.events.len() as u64 })
+            Ok(StoreContents { epoch_floor: memory.floor, events: memory.events.count() as u64 })
         })
     }
 
@@ -75,9 +75,9 @@ impl TransferStore for MemoryStore {
             memory.floor = memory.floor.max(batch.epoch_floor);
             let Ok(Replayed { verdicts, newest, .. }) = replay(&mut *memory, &batch.items, now);
             memory.last = Some(memory.last.unwrap_or(Time::MIN).max(newest));
-            let count = memory.events.len();
+            let newest_place = memory.events.newest();
             drop(memory);
-            self.grown.send_if_modified(|grown| std::mem::replace(grown, count) != count);
+            self.grown.send_if_modified(|grown| std::mem::replace(grown, newest_place) != newest_place);
             Ok(verdicts)
         })
     }

@@ -13,7 +13,7 @@ impl Memory {
             Order::Newest => after.is_none_or(|after| place < after),
             Order::Oldest => after.is_none_or(|after| place > after),
         };
-        let places = (1_i64..).zip(self.events.iter().map(|(_, sealed)| sealed));
+        let places = self.events.iter();
         let mut looked: Vec<_> = places
             .filter(|(place, sealed)| {
                 let event = &sealed.event;

@@ -6,6 +6,7 @@ use tenure_clock::Moment;
 use tenure_core::id::Namespace;
 use tenure_store::{Error, Filter, PageSize, Store};
 
+use super::pruned::agrees;
 use super::{
     Anchor, Finding, Leftovers, Name, Tampering, VerifyProgress, VerifyReport, anchored_by_name, look_at,
     verify,
@@ -84,17 +85,22 @@ pub(crate) async fn verify_newest(
 }
 
 impl VerifiedPart {
-    /// Verifies one task. One that is not there was removed, if an anchor has it; else it went while this looked.
+    /// Verifies one task. One that is not there was pruned or removed, if an anchor has it; else it went while this looked.
     async fn look_at(
         &mut self,
         store: &dyn Store,
         name: &Name,
         anchored: Option<&super::AnchorLine>,
     ) -> Result<(), Error> {
-        let VerifyReport { tasks, events, findings } = &mut self.report;
+        let VerifyReport { tasks, events, findings, pruned } = &mut self.report;
         let Some(chain) = store.chain(name.0.clone(), name.1.clone()).await? else {
+            let Some(line) = anchored else { return Ok(()) };
             let task = format!("{}/{}", name.0, name.1);
-            findings.extend(anchored.map(|_| Finding { task, number: None, what: Tampering::TaskRemoved }));
+            match store.retention().pruned(name.0.clone(), name.1.clone()).await? {
+                Some(left) if agrees(line, &left) => *pruned += 1,
+                Some(_) => findings.push(Finding { task, number: None, what: Tampering::Rewritten }),
+                None => findings.push(Finding { task, number: None, what: Tampering::TaskRemoved }),
+            }
             return Ok(());
         };
         *tasks += u64::from(chain.stored_name.is_some());

@@ -187,7 +187,7 @@ async fn what_an_audit_says() -> Result<(), Error> {
     assert_snapshot!(json(&AnchorAnswer { anchor: ledger.anchor().await? }), @r#"{"anchor":{"cursor":"e1","root":"0383dc3c322389a51ad57cd9915fd3d039359dbb7e075131bdb369a612fcfcc0","lines":[{"namespace":"default","id":"t","number":1,"head":"35a0e28547ba990abc2e20eff4cbad1868c0296a400146dc65c7756bfe8dc5ba"}]}}"#);
     assert_snapshot!(json(&ReportAnswer { report: (&ledger.verify(None).await?).into() }), @r#"{"report":{"holds":true,"tasks":1,"events":1,"findings":[]}}"#);
     let finding = Finding { task: "default/t".into(), number: Some(2), what: Tampering::Removed };
-    assert_snapshot!(json(&ReportAnswer { report: (&VerifyReport { tasks: 1, events: 1, findings: vec![finding] }).into() }), @r#"{"report":{"holds":false,"tasks":1,"events":1,"findings":[{"task":"default/t","number":2,"message":"default/t: event 2 was removed"}]}}"#);
+    assert_snapshot!(json(&ReportAnswer { report: (&VerifyReport { tasks: 1, events: 1, findings: vec![finding], pruned: 0 }).into() }), @r#"{"report":{"holds":false,"tasks":1,"events":1,"findings":[{"task":"default/t","number":2,"message":"default/t: event 2 was removed"}]}}"#);
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod history;
 mod http2;
 
 mod probes;
+mod retention;
 mod tasks;
 mod waits;
 

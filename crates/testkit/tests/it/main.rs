@@ -31,6 +31,7 @@ mod recovery;
 mod recovery_loop;
 mod recovery_tries;
 mod request_ids;
+mod retention;
 mod rivals;
 mod searches;
 mod server;

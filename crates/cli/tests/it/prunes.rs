@@ -1,0 +1,189 @@
+//! Tests `prune`, `events --cursor-name`, and what `prune` leaves when it is killed.
+
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use insta::assert_snapshot;
+use tenure::Ledger;
+use tenure::clock::ManualClock;
+use tenure::core::time::Time;
+
+use crate::frozen::Frozen;
+
+/// Two tasks that ended 100 days ago, and one that is open.
+fn old_tasks() -> Frozen {
+    let world = Frozen::world();
+    world.given(
+        "task create --id a
+         task acquire a --owner w1
+         task complete a --owner w1 --epoch 1
+         task create --id b
+         task quarantine b --as alice --reason 'needs a look'
+         task create --id open
+         tick 8640000",
+    );
+    world
+}
+
+#[test]
+fn what_ended_long_ago_is_counted_and_then_pruned() {
+    let world = old_tasks();
+    assert_snapshot!(
+        world.tells(
+            "
+            prune --older-than 90d --dry-run
+            prune --older-than 90d --state completed
+            prune --older-than 90d -o json
+            prune --older-than 90d
+            task create --id a
+            audit verify
+            "
+        ),
+        @"
+    $ tenure prune --older-than 90d --dry-run
+    2 tasks would be pruned that ended by 2026-02-10T12:00:00Z
+      completed 1, failed 0, compensated 0, quarantined 1
+      the oldest ended at 2026-01-31T12:00:00Z, the newest at 2026-01-31T12:00:00Z
+    $ tenure prune --older-than 90d --state completed
+    1 task pruned that ended by 2026-02-10T12:00:00Z
+      completed 1, failed 0, compensated 0, quarantined 0
+      the oldest ended at 2026-01-31T12:00:00Z, the newest at 2026-01-31T12:00:00Z
+    $ tenure prune --older-than 90d -o json
+    "
+    );
+}
+
+#[test]
+fn a_time_that_is_too_short_is_refused() {
+    let world = old_tasks();
+    let refused = world.run("prune --older-than 1d");
+    assert_eq!(refused.status, 3, "{}", refused.errors);
+    assert!(refused.errors.contains("older_than: at least 7d"), "{}", refused.errors);
+    let served = world.run("serve --check --retain 1d");
+    assert_eq!(served.status, 2, "{}", served.errors);
+}
+
+#[test]
+fn an_archive_has_the_events_of_what_was_pruned() {
+    let world = old_tasks();
+    let path = world.path("pruned.jsonl");
+    let pruned = world.run(&format!("prune --older-than 90d --archive {path} -o json")).json();
+    assert_eq!((&pruned["prune"]["tasks"], &pruned["prune"]["archive"]["events"]), (&2.into(), &5.into()));
+    let archive = std::fs::read_to_string(&path).expect("the archive");
+    let lines: Vec<serde_json::Value> =
+        archive.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines[0]["tenure_export"], 1);
+    assert_eq!((&lines[1]["event"]["task"], &lines[1]["event"]["type"]), (&"a".into(), &"created".into()));
+    assert_eq!(lines[6]["end"]["counts"]["events"], 5);
+    let other = world.write("letters", "dear reader\n");
+    let refused = world.run(&format!("prune --older-than 90d --archive {other}"));
+    assert_eq!(refused.status, 1);
+    assert!(refused.errors.contains("not an archive of Tenure"), "{}", refused.errors);
+}
+
+#[test]
+fn a_follower_with_a_name_goes_on_where_it_was_and_stops_prune() {
+    let world = old_tasks();
+    let first = world.run("-q events --cursor-name mailer --limit 2");
+    assert_eq!(first.out, "e1\ne2\n");
+    let held = world.run("prune --older-than 90d");
+    assert!(held.out.contains("2 tasks kept: the cursor mailer of the namespace default"), "{}", held.out);
+    let status = world.run("status").out;
+    assert!(status.contains("mailer: 4 events behind, the oldest"), "{status}");
+    assert_eq!(world.run("status -o json").json()["status"]["cursors"][0]["behind"], 4);
+    assert_eq!(world.run("-q events --cursor-name mailer").out, "e3\ne4\ne5\ne6\n");
+    assert_eq!(world.run("-q events --cursor-name mailer").out, "");
+    assert_eq!(world.run("prune --older-than 90d -o json").json()["prune"]["tasks"], 2);
+    world.given("task create --id c");
+    assert_eq!(world.run("-q events --cursor-name mailer").out, "e7\n");
+    let gone = world.run("events --cursor-name mailer --forget");
+    assert_eq!(gone.out, "the cursor mailer was at e7 and is deleted\n");
+    assert_eq!(world.run("events --cursor-name mailer --forget").status, 4);
+    assert_eq!(world.run("events --cursor-name mailer --after e1").status, 2);
+}
+
+const KILLS: u64 = 20;
+const TASKS: usize = 1_200;
+
+#[test]
+fn a_prune_that_is_killed_at_any_moment_leaves_a_whole_store_and_can_be_repeated() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite:{}", folder.path().join("tenure.db").display());
+    let archive = folder.path().join("pruned.jsonl");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        // Long ago by every clock.
+        let clock = ManualClock::at(Time::from_micros(1_577_836_800_000_000));
+        let ledger = Ledger::builder().clock(Arc::new(clock)).open(&url).await.expect("opens");
+        let ids: Vec<String> = (0..TASKS).map(|number| format!("t{number}")).collect();
+        let ending = ids.iter().map(|id| async {
+            ledger.create(id).await?;
+            ledger.mark_completed(id, "by hand").await.map(drop)
+        });
+        for ended in futures_of(ending).await {
+            ended.expect("ended");
+        }
+    });
+    let prune = || {
+        Command::new(env!("CARGO_BIN_EXE_tenure"))
+            .args(["--store", &url, "prune", "--older-than", "90d", "--archive"])
+            .arg(&archive)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a process")
+    };
+    for nth in 0..KILLS {
+        let mut child = prune();
+        // played: a kill at one of many moments; nothing is waited for.
+        std::thread::sleep(Duration::from_millis(5 * nth));
+        child.kill().expect("kill -9");
+        child.wait().expect("its end");
+        let pruned = runtime.block_on(whole(&url));
+        let archived = archived(&std::fs::read_to_string(&archive).unwrap_or_default());
+        assert!(pruned.is_subset(&archived), "kill {nth}: what is gone is in the archive");
+    }
+    assert!(prune().wait().expect("its end").success());
+    assert_eq!(runtime.block_on(whole(&url)).len(), TASKS);
+    let text = std::fs::read_to_string(&archive).expect("the archive");
+    assert_eq!(archived(&text).len(), TASKS);
+    assert!(text.lines().last().is_some_and(|line| line.starts_with("{\"end\":")));
+}
+
+/// The store holds, and each task is there or pruned. Returns the pruned.
+async fn whole(url: &str) -> BTreeSet<String> {
+    let ledger = Ledger::open(url).await.expect("opens");
+    let report = ledger.verify(None).await.expect("verified");
+    assert!(report.holds(), "{:?}", report.findings);
+    assert_eq!((report.tasks + report.pruned, report.events), (TASKS as u64, 2 * report.tasks));
+    let page = ledger.store().retention().pruned_tasks(None, TASKS + 1).await.expect("a page");
+    page.items.iter().map(|one| one.id.to_string()).collect()
+}
+
+/// The tasks of an archive, of which the last line may be cut.
+fn archived(text: &str) -> BTreeSet<String> {
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let ends = lines.filter(|line| line["event"]["number"] == 2);
+    ends.filter_map(|line| Some(line["event"]["task"].as_str()?.to_owned())).collect()
+}
+
+/// All at once, so that they share commits.
+async fn futures_of<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut all: Vec<_> = all.map(|one| (Box::pin(one), None)).collect();
+    std::future::poll_fn(|context| {
+        let mut is_over = true;
+        for (one, done) in &mut all {
+            if done.is_none() {
+                match one.as_mut().poll(context) {
+                    std::task::Poll::Ready(result) => *done = Some(result),
+                    std::task::Poll::Pending => is_over = false,
+                }
+            }
+        }
+        if is_over { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    all.into_iter().filter_map(|(_, done)| done).collect()
+}
