@@ -66,7 +66,7 @@ pub use answer::Answer;
 pub use error::{Error, Failure};
 pub use history::{EventFilter, EventSearch, FoundHistory, Recorded};
 pub use list::{Cursor, Filter, Lapsed, Order, Page, PageSize};
-pub use store::{BoxFuture, IfMissing, SchemaState, Store};
+pub use store::{BoxFuture, IfMissing, RetentionStore, SchemaState, Store};
 #[doc(hidden)]
 pub use store::{InternalStore, find_due};
 pub use tenure_api::answer::Renewal;

@@ -414,7 +414,7 @@ impl Store for FaultyStore {
         })
     }
 
-    fn retention(&self) -> &dyn tenure::store::retention::RetentionStore {
+    fn retention(&self) -> &dyn tenure::store::RetentionStore {
         self.inner.retention()
     }
 

@@ -391,7 +391,7 @@ impl Store for CountedStore {
         self.inner.metrics()
     }
 
-    fn retention(&self) -> &dyn tenure::store::retention::RetentionStore {
+    fn retention(&self) -> &dyn tenure::store::RetentionStore {
         self.inner.retention()
     }
 

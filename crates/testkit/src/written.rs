@@ -230,7 +230,7 @@ impl Store for WrittenStore {
         self.inner.revoke_token(which, by)
     }
 
-    fn retention(&self) -> &dyn tenure::store::retention::RetentionStore {
+    fn retention(&self) -> &dyn tenure::store::RetentionStore {
         self.inner.retention()
     }
 
