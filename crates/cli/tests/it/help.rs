@@ -94,6 +94,7 @@ fn help_shows_what_there_is() {
       owners       List the owners of leases and reservations
       events       Show the history, oldest first
       audit        Verify the history, and write anchors to verify it against
+      prune        Delete tasks that ended long ago
       namespace    List the namespaces of a store
       token        Create, list and revoke the tokens that servers require
       bench        Measure the disk, the database and the network of a store

@@ -174,8 +174,14 @@ impl RetentionStore for MemoryStore {
             let is_behind = |one: &&PrunedTask| {
                 (one.namespace.as_str(), one.id.as_str()) > (namespace.as_str(), id.as_str())
             };
-            let mut items: Vec<PrunedTask> =
-                memory.retained.pruned.values().filter(is_behind).take(limit + 1).cloned().collect();
+            let mut items: Vec<PrunedTask> = memory
+                .retained
+                .pruned
+                .values()
+                .filter(is_behind)
+                .take(limit.saturating_add(1))
+                .cloned()
+                .collect();
             let more = items.len() > limit;
             items.truncate(limit);
             let next = items.last().filter(|_| more).map(pruned_cursor);
