@@ -114,7 +114,10 @@ fn show(context: &mut Context<'_, '_>, report: &VerifyReport) -> Result<(), CliE
     if context.out.is_quiet() {
         return Ok(());
     }
-    let looked_at = format!("{}, {}", count(report.tasks, "task"), count(report.events, "event"));
+    let mut looked_at = format!("{}, {}", count(report.tasks, "task"), count(report.events, "event"));
+    if report.pruned > 0 {
+        looked_at += &format!(", and the heads of {} that were pruned", count(report.pruned, "task"));
+    }
     context.out.line(&match report.findings.len() {
         0 => format!("verified: {looked_at}"),
         found => format!("not verified: {} in {looked_at}", count(found as u64, "finding")),

@@ -31,7 +31,7 @@ const STATES: [&str; 4] = ["completed", "failed", "compensated", "quarantined"];
 /// database, in steps: if it is stopped, what was done stays done, and it can be repeated with the same options.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure prune --older-than 90d --dry-run\n  \
-    tenure prune --older-than 90d --archive pruned.jsonl\n  tenure prune --older-than 1y --state completed --all-namespaces")]
+    tenure prune --older-than 90d --archive pruned.jsonl\n  tenure prune --older-than 365d --state completed --all-namespaces")]
 pub(crate) struct Prune {
     /// Prune tasks that ended at least this long ago; 7d or more
     #[arg(long, value_name = "DURATION")]

@@ -231,7 +231,8 @@ impl PostgresReader<'_> {
     ) -> PostgresResult<Page<PrunedTask>> {
         let limit = limit.max(1);
         let sql = format!("{PRUNED} where (namespace, id) > ($1, $2) order by namespace, id limit $3");
-        let rows = self.link.once(&sql, &[&namespace, &id, &number(limit as u64 + 1)]).await?;
+        let rows =
+            self.link.once(&sql, &[&namespace, &id, &number((limit as u64).saturating_add(1))]).await?;
         let mut items = rows.iter().map(read_pruned).collect::<PostgresResult<Vec<_>>>()?;
         let more = items.len() > limit;
         items.truncate(limit);

@@ -40,7 +40,7 @@ pub(crate) enum Written {
 }
 
 /// How a try ended.
-enum Tried {
+enum WriteAttempt {
     Done(Written),
     Refused(Error),
     /// Surely not done.
@@ -54,10 +54,12 @@ pub(crate) async fn write(database: &PostgresDatabase, write: RetentionWrite) ->
     loop {
         tries += 1;
         let fault = match try_once(database, write.clone()).await {
-            Tried::Done(written) => return Ok(written),
-            Tried::Refused(refused) => return Err(refused),
-            Tried::Unknown(fault) => return Err(Error::Unknown(fault.into_failure(&database.shown()))),
-            Tried::Failed(fault) => fault,
+            WriteAttempt::Done(written) => return Ok(written),
+            WriteAttempt::Refused(refused) => return Err(refused),
+            WriteAttempt::Unknown(fault) => {
+                return Err(Error::Unknown(fault.into_failure(&database.shown())));
+            }
+            WriteAttempt::Failed(fault) => fault,
         };
         let passes = matches!(fault.meaning(), Meaning::Again | Meaning::Reconnect);
         if !passes || tries == TRIES_MAX {
@@ -67,7 +69,7 @@ pub(crate) async fn write(database: &PostgresDatabase, write: RetentionWrite) ->
 }
 
 /// One transaction. A connection that is dropped before the commit was sent takes it back.
-async fn try_once(database: &PostgresDatabase, write: RetentionWrite) -> Tried {
+async fn try_once(database: &PostgresDatabase, write: RetentionWrite) -> WriteAttempt {
     let begun = async {
         let mut link = database.connect_to_write().await?;
         link.send_plain(sql::BEGIN).answer().await?;
@@ -77,16 +79,16 @@ async fn try_once(database: &PostgresDatabase, write: RetentionWrite) -> Tried {
     };
     let (link, written) = match begun.await {
         Ok(written) => written,
-        Err(fault) => return Tried::Failed(fault),
+        Err(fault) => return WriteAttempt::Failed(fault),
     };
     let written = match written {
         Ok(written) => written,
-        Err(refused) => return Tried::Refused(refused),
+        Err(refused) => return WriteAttempt::Refused(refused),
     };
     match commit_answered(&link).await {
-        Ended::Committed(_) => Tried::Done(written),
-        Ended::Failed(fault) => Tried::Failed(fault),
-        Ended::Unknown(fault) => Tried::Unknown(fault),
+        Ended::Committed(_) => WriteAttempt::Done(written),
+        Ended::Failed(fault) => WriteAttempt::Failed(fault),
+        Ended::Unknown(fault) => WriteAttempt::Unknown(fault),
     }
 }
 

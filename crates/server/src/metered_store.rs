@@ -11,11 +11,11 @@ use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::core::verb::Verb;
 use tenure::instant::rough;
+use tenure::store::RetentionStore;
 use tenure::store::answering::{AnswerOptions, Answered, MinimalAnswer};
 use tenure::store::health::{IntegrityCheck, StoreHealth};
 use tenure::store::metrics::StoreMetrics;
 use tenure::store::overview::{Holding, Overview};
-use tenure::store::retention::RetentionStore;
 use tenure::store::stored::StoredChain;
 use tenure::store::watch::{Absence, Presence, Watchers};
 use tenure::store::{

@@ -92,7 +92,7 @@ fn prune(transaction: &Transaction<'_>, step: PruneStep, now: Time) -> SqliteRes
         let mut ended = transaction.prepare_cached(&ended)?;
         let mut rows = ended.query(params![task.namespace.as_str(), task.id.as_str()])?;
         if let Some(row) = rows.next()? {
-            found.extend(read_ended(transaction, row)?);
+            found.extend(with_hold(transaction, row)?);
         }
     }
     let newest = Cursor::of('e', newest_event(transaction)?.0);
@@ -153,13 +153,17 @@ const ENDED: &str =
     "select no, namespace, id, saga_id, revision, head, state, finished_at, updated_at from tasks";
 
 /// The task of a row of [`ENDED`]; none if it has not ended.
-fn read_ended(connection: &Connection, row: &rusqlite::Row<'_>) -> SqliteResult<Option<EndedTask>> {
+fn with_hold(connection: &Connection, row: &rusqlite::Row<'_>) -> SqliteResult<Option<EndedTask>> {
+    let Some(mut task) = read_ended(row)? else { return Ok(None) };
+    task.held_by = held_by(connection, row.get(0)?, &task.namespace)?;
+    Ok(Some(task))
+}
+
+/// The same, without what holds it back.
+fn read_ended(row: &rusqlite::Row<'_>) -> SqliteResult<Option<EndedTask>> {
     let Some(finished_at) = row.get::<_, Option<i64>>(7)? else { return Ok(None) };
-    let no: i64 = row.get(0)?;
-    let namespace = Namespace::new(row.get::<_, String>(1)?)?;
     Ok(Some(EndedTask {
-        held_by: held_by(connection, no, &namespace)?,
-        namespace,
+        namespace: Namespace::new(row.get::<_, String>(1)?)?,
         id: TaskId::new(row.get::<_, String>(2)?)?,
         saga_id: SagaId::new(row.get::<_, String>(3)?)?,
         number: Revision(unsigned(row.get(4)?)),
@@ -167,6 +171,7 @@ fn read_ended(connection: &Connection, row: &rusqlite::Row<'_>) -> SqliteResult<
         state: terminal(&row.get::<_, String>(6)?)?,
         finished_at: Time::from_micros(finished_at),
         updated_at: Time::from_micros(row.get(8)?),
+        held_by: None,
     }))
 }
 
@@ -381,7 +386,9 @@ impl SqliteReader<'_> {
             }
             looked_at += 1;
             next = Some(Cursor::of('p', row.get(0)?));
-            items.extend(read_ended(self.connection(), row)?.filter(|task| filter.takes(task, now)));
+            if read_ended(row)?.is_some_and(|task| filter.takes(&task, now)) {
+                items.extend(with_hold(self.connection(), row)?);
+            }
         }
         Ok(Page::new(items, None, false))
     }
@@ -411,7 +418,7 @@ impl SqliteReader<'_> {
         let find = || -> SqliteResult<Vec<PrunedTask>> {
             let sql = format!("{PRUNED} where (namespace, id) > (?, ?) order by namespace, id limit ?");
             let mut found = self.connection().prepare_cached(&sql)?;
-            let mut rows = found.query(params![namespace, id, number(limit as u64 + 1)])?;
+            let mut rows = found.query(params![namespace, id, number((limit as u64).saturating_add(1))])?;
             let mut items = Vec::new();
             while let Some(row) = rows.next()? {
                 items.push(read_pruned(row)?);

@@ -68,7 +68,7 @@ pub use answer::Answer;
 pub use error::{Error, Failure};
 pub use history::{EventFilter, EventSearch, FoundHistory, Recorded};
 pub use list::{Cursor, Filter, Lapsed, Order, Page, PageSize};
-pub use store::{BoxFuture, IfMissing, SchemaState, Store, StoreAccess, TransferStore};
+pub use store::{BoxFuture, IfMissing, RetentionStore, SchemaState, Store, StoreAccess, TransferStore};
 #[doc(hidden)]
 pub use store::{InternalStore, find_due, older_schema, opened_to_read_only};
 pub use tenure_api::answer::Renewal;

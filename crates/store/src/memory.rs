@@ -6,6 +6,7 @@
 mod filter;
 mod log;
 mod moving;
+mod retained;
 mod retention;
 mod search;
 
@@ -38,15 +39,15 @@ use crate::mark::{MarkRenewal, watchers_of};
 use crate::metrics::{Counters, StoreMetrics};
 use crate::overview::{self, Holding, OVERVIEW_STATES, Overview};
 use crate::remembered::Request;
-use crate::retention::RetentionStore;
 use crate::rows::{Change, LeaseRow, Rows, StoredTask};
 use crate::size::{chain_bytes, event_bytes, task_bytes};
+use crate::store::RetentionStore;
 use crate::stored::{StoredChain, StoredEvent};
 use crate::tokens::{Known, TokenChange};
 use crate::watch::{Absence, Presence, Watchers};
 use filter::passes;
 use log::EventLog;
-use retention::Retained;
+use retained::Retained;
 
 use crate::{
     BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, Lapsed, Order, Page, PageSize,

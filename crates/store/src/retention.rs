@@ -13,9 +13,7 @@ use tenure_api::audit::{Anchor, AnchorLine};
 
 use crate::error::Error;
 use crate::execute::REQUEST_MEMORY;
-use crate::list::{Cursor, Page};
-use crate::store::{BoxFuture, InternalStore};
-use crate::stored::StoredChain;
+use crate::list::Cursor;
 
 /// The shortest time that an ended task is kept. An answer that is remembered under a request id is told from the task's history.
 pub const KEPT_AT_LEAST: Span = REQUEST_MEMORY;
@@ -28,57 +26,6 @@ pub const LOOKED_AT_MAX: usize = 2_000;
 pub const BEHIND_MAX: usize = 10_000;
 /// The most named cursors of a namespace: each of them stops the pruning of it.
 pub const CURSORS_MAX: usize = 100;
-
-/// What a store does for retention. Only stores that have the database in hand prune.
-pub trait RetentionStore: InternalStore + Send + Sync {
-    /// Ended tasks that the filter takes, the oldest first, starting after `after`, with what holds each of them back. Of each page
-    /// a bounded number of tasks is looked at: a page may have none and still a `next`.
-    fn prunable(
-        &self,
-        filter: PruneFilter,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Page<EndedTask>, Error>>;
-
-    /// The chains of these tasks, to be verified before they are pruned. A task that is gone is left out.
-    fn chains_of(&self, tasks: Vec<(Namespace, TaskId)>) -> BoxFuture<'_, Result<Vec<StoredChain>, Error>>;
-
-    /// Prunes in one transaction: records an anchor over the tasks, and what is left of each, and deletes the rest. A task that is
-    /// not as it is given, that the filter does not take, or that a named cursor still needs, stays and is left out of the answer.
-    fn prune(&self, step: PruneStep) -> BoxFuture<'_, Result<Vec<PrunedTask>, Error>>;
-
-    /// What is left of a pruned task.
-    fn pruned(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<PrunedTask>, Error>>;
-
-    /// What is left of all pruned tasks, by namespace and id, starting after `after`.
-    fn pruned_tasks(
-        &self,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Page<PrunedTask>, Error>>;
-
-    /// The recorded anchors behind that number, the oldest first.
-    fn anchors(&self, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<AnchorRecord>, Error>>;
-
-    /// The newest anchor that was recorded for that purpose.
-    fn newest_anchor(&self, purpose: AnchorPurpose) -> BoxFuture<'_, Result<Option<AnchorRecord>, Error>>;
-
-    /// Records that an anchor was made to verify against.
-    fn record_anchor(&self, anchor: NewAnchor) -> BoxFuture<'_, Result<AnchorRecord, Error>>;
-
-    /// The named cursors of a namespace, by name.
-    fn named_cursors(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<NamedCursor>, Error>>;
-
-    /// Moves a named cursor forward, and makes it where there is none. Refused with `stale_write` if it is further already.
-    fn move_cursor(&self, moving: CursorMove) -> BoxFuture<'_, Result<NamedCursor, Error>>;
-
-    /// Deletes a named cursor; refused with `not_found` if there is none with that name.
-    fn forget_cursor(
-        &self,
-        namespace: Namespace,
-        name: CursorName,
-    ) -> BoxFuture<'_, Result<NamedCursor, Error>>;
-}
 
 /// Which ended tasks may be pruned.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -28,6 +28,7 @@ use tenure_store::stored::{StoredChain, StoredEvent};
 use tenure_store::{BoxFuture, PageSize, Store};
 
 pub use progress::VerifyProgress;
+use pruned::{LINE_BYTES_BESIDE_NAMES, PrunedLook};
 use rows::{differences, too_many};
 
 /// How many chains are read at once, unless their histories are long.
@@ -144,9 +145,6 @@ fn is_in(chain: &StoredChain, only_in: Option<&Namespace>) -> bool {
 /// Asks for room for an anchor that has that many bytes in all, before they are kept.
 pub type AnchorRoom<'a> = dyn Fn(usize) -> BoxFuture<'static, Result<(), Error>> + Send + Sync + 'a;
 
-/// What a line has besides its two names: a number, a hash, and what is between them.
-const LINE_BYTES_BESIDE_NAMES: usize = 96;
-
 pub(crate) async fn anchor(
     store: &dyn Store,
     only_in: Option<&Namespace>,
@@ -236,8 +234,20 @@ pub(crate) async fn verify(
         tokio::task::yield_now().await;
     }
     leftovers.name_what_was_moved(&mut report.findings);
-    pruned::look_at(store, only_in, anchored, &mut report).await?;
+    let pruned = pruned::look_at(store, only_in, anchored).await?;
+    report.pruned = pruned.count;
+    report.findings.extend(findings_of_pruned(pruned));
     Ok(report)
+}
+
+fn findings_of_pruned(look: PrunedLook) -> impl Iterator<Item = Finding> {
+    let PrunedLook { count: _, rewritten, changed, gone } = look;
+    let whole = |what: Tampering| move |task| Finding { task, number: None, what: what.clone() };
+    let of_line =
+        |(task, number)| Finding { task, number: i64::try_from(number).ok(), what: Tampering::Rewritten };
+    let rewritten = rewritten.into_iter().map(of_line);
+    let changed = changed.into_iter().map(whole(Tampering::PrunedChanged));
+    rewritten.chain(changed).chain(gone.into_iter().map(whole(Tampering::TaskRemoved)))
 }
 
 /// Verifies one task alone; none if neither the task nor an event of it exists. An event that was moved here from

@@ -15,6 +15,6 @@ pub use tenure_sqlite as sqlite;
 pub use tenure_store::InternalStore;
 pub use tenure_store::{
     Answer, BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, IfMissing, Lapsed, Order,
-    Page, PageSize, Recorded, Renewal, SchemaState, Store, StoreAccess, TransferStore, answering, health,
-    memory, metrics, overview, retention, size, stored, watch,
+    Page, PageSize, Recorded, Renewal, RetentionStore, SchemaState, Store, StoreAccess, TransferStore,
+    answering, health, memory, metrics, overview, retention, size, stored, watch,
 };

@@ -419,7 +419,7 @@ impl Store for FaultyStore {
         self.inner.health(check)
     }
 
-    fn retention(&self) -> &dyn tenure::store::retention::RetentionStore {
+    fn retention(&self) -> &dyn tenure::store::RetentionStore {
         self.inner.retention()
     }
 

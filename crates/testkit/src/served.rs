@@ -396,7 +396,7 @@ impl Store for CountedStore {
         self.inner.health(check)
     }
 
-    fn retention(&self) -> &dyn tenure::store::retention::RetentionStore {
+    fn retention(&self) -> &dyn tenure::store::RetentionStore {
         self.inner.retention()
     }
 

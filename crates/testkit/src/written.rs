@@ -235,7 +235,7 @@ impl Store for WrittenStore {
         self.inner.health(check)
     }
 
-    fn retention(&self) -> &dyn tenure::store::retention::RetentionStore {
+    fn retention(&self) -> &dyn tenure::store::RetentionStore {
         self.inner.retention()
     }
 

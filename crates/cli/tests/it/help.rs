@@ -97,6 +97,7 @@ fn help_shows_what_there_is() {
       doctor       Examine the store: what is wrong, and the command that mends it
       export       Write the whole store to standard output, to import it into another one
       import       Import what `tenure export` wrote
+      prune        Delete tasks that ended long ago
       namespace    List the namespaces of a store
       token        Create, list and revoke the tokens that servers require
       bench        Measure the disk, the database and the network of a store

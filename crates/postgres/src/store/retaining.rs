@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use tenure_core::id::{CursorName, Namespace, TaskId};
+use tenure_store::RetentionStore;
 use tenure_store::retention::{
     AnchorPurpose, AnchorRecord, CursorMove, EndedTask, NamedCursor, NewAnchor, PruneFilter, PruneStep,
-    PrunedTask, RetentionStore, pruned_place,
+    PrunedTask, pruned_place,
 };
 use tenure_store::stored::StoredChain;
 use tenure_store::{BoxFuture, Cursor, Error, Failure, Page};

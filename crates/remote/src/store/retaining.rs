@@ -5,9 +5,10 @@ use tenure_api::retention::CursorBody;
 use tenure_api::{from_json, to_json};
 use tenure_core::id::{CursorName, Namespace, TaskId};
 use tenure_core::refusal::{Code, Refusal};
+use tenure_store::RetentionStore;
 use tenure_store::retention::{
     AnchorPurpose, AnchorRecord, CursorMove, EndedTask, NamedCursor, NewAnchor, PruneFilter, PruneStep,
-    PrunedTask, RetentionStore,
+    PrunedTask,
 };
 use tenure_store::stored::StoredChain;
 use tenure_store::{BoxFuture, Cursor, Error, Page};

@@ -1,9 +1,10 @@
 //! What the store on a file does for retention: it sends writes to the writer lock, and questions to its readers.
 
 use tenure_core::id::{CursorName, Namespace, TaskId};
+use tenure_store::RetentionStore;
 use tenure_store::retention::{
     AnchorPurpose, AnchorRecord, CursorMove, EndedTask, NamedCursor, NewAnchor, PruneFilter, PruneStep,
-    PrunedTask, RetentionStore,
+    PrunedTask,
 };
 use tenure_store::stored::StoredChain;
 use tenure_store::{BoxFuture, Cursor, Error, Page};

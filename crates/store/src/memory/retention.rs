@@ -1,7 +1,5 @@
 //! Retention in memory: the reference for the other stores.
 
-use std::collections::BTreeMap;
-
 use tenure_core::id::{CursorName, Namespace, TaskId};
 use tenure_core::task::{Ending, Phase, Task};
 use tenure_core::time::Time;
@@ -11,35 +9,13 @@ use crate::error::Error;
 use crate::list::{Cursor, Page};
 use crate::retention::{
     AnchorPurpose, AnchorRecord, BEHIND_MAX, Behind, CURSORS_MAX, CursorMove, CursorRow, EndedTask,
-    LOOKED_AT_MAX, NamedCursor, NewAnchor, PruneFilter, PruneStep, PrunedTask, RetentionStore, moves_back,
-    no_such_cursor, pruned_cursor, pruned_place, too_many_cursors,
+    LOOKED_AT_MAX, NamedCursor, NewAnchor, PruneFilter, PruneStep, PrunedTask, moves_back, no_such_cursor,
+    pruned_cursor, pruned_place, too_many_cursors,
 };
 use crate::rows::StoredTask;
 use crate::store::BoxFuture;
+use crate::store::RetentionStore;
 use crate::stored::StoredChain;
-
-/// What is kept besides tasks and events.
-#[derive(Default)]
-pub(super) struct Retained {
-    pub(super) pruned: BTreeMap<(Namespace, TaskId), PrunedTask>,
-    /// How pruned tasks ended, without what they held: their ends stay counted.
-    ends: Vec<Task>,
-    anchors: Vec<AnchorRecord>,
-    cursors: BTreeMap<(Namespace, CursorName), CursorRow>,
-}
-
-impl Retained {
-    /// How the pruned tasks of a namespace ended.
-    pub(super) fn ends<'a>(&'a self, namespace: &'a Namespace) -> impl Iterator<Item = &'a Task> {
-        self.ends.iter().filter(move |task| task.namespace == *namespace)
-    }
-
-    fn record(&mut self, anchor: NewAnchor, purpose: AnchorPurpose, at: Time) -> AnchorRecord {
-        let record = anchor.recorded(self.anchors.len() as u64 + 1, purpose, at);
-        self.anchors.push(record.clone());
-        record
-    }
-}
 
 /// What is counted of a task that is pruned.
 fn end_of(task: &Task, ending: &Ending) -> Task {
@@ -198,8 +174,14 @@ impl RetentionStore for MemoryStore {
             let is_behind = |one: &&PrunedTask| {
                 (one.namespace.as_str(), one.id.as_str()) > (namespace.as_str(), id.as_str())
             };
-            let mut items: Vec<PrunedTask> =
-                memory.retained.pruned.values().filter(is_behind).take(limit + 1).cloned().collect();
+            let mut items: Vec<PrunedTask> = memory
+                .retained
+                .pruned
+                .values()
+                .filter(is_behind)
+                .take(limit.saturating_add(1))
+                .cloned()
+                .collect();
             let more = items.len() > limit;
             items.truncate(limit);
             let next = items.last().filter(|_| more).map(pruned_cursor);

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use tenure_api::audit::AnchorLine;
 use tenure_core::chain::{Hash, Merkle};
 use tenure_core::id::{Namespace, TaskId};
-use tenure_store::retention::{AnchorPurpose, PrunedTask, RetentionStore, line_of};
-use tenure_store::{Error, Store};
+use tenure_store::RetentionStore;
+use tenure_store::retention::{AnchorPurpose, PrunedTask, line_of};
+use tenure_store::{BoxFuture, Error, Store};
 
-use super::{AnchorRoom, Finding, LINE_BYTES_BESIDE_NAMES, Tampering, VerifyReport};
-
+/// What a line of an anchor has besides its two names: a number, a hash, and what is between them.
+pub(super) const LINE_BYTES_BESIDE_NAMES: usize = 96;
 /// How many are read at once.
 const PAGE: usize = 1_000;
 
@@ -18,7 +19,7 @@ pub(super) async fn add_lines(
     store: &dyn Store,
     only_in: Option<&Namespace>,
     (lines, bytes): (&mut Vec<AnchorLine>, &mut usize),
-    room: Option<&AnchorRoom<'_>>,
+    room: Option<&(dyn Fn(usize) -> BoxFuture<'static, Result<(), Error>> + Send + Sync + '_)>,
 ) -> Result<(), Error> {
     let (store, mut after) = (store.retention(), None);
     loop {
@@ -84,33 +85,44 @@ impl Steps {
     }
 }
 
+/// What a comparison of pruned tasks came to.
+#[derive(Default)]
+pub(super) struct PrunedLook {
+    /// How many there are.
+    pub(super) count: u64,
+    /// Tasks whose line of the anchor differs, with its number.
+    pub(super) rewritten: Vec<(String, u64)>,
+    /// Anchors, and tasks of unknown ones, whose record of pruned tasks was changed.
+    pub(super) changed: Vec<String>,
+    /// Tasks of the anchor that are neither there nor pruned.
+    pub(super) gone: Vec<String>,
+}
+
 /// Compares what is left of pruned tasks with the lines of an anchor that no task was found for, and with the anchors that they
 /// were pruned behind. Lines for which there is neither are those of tasks that were removed.
 pub(super) async fn look_at(
     store: &dyn Store,
     only_in: Option<&Namespace>,
     mut anchored: HashMap<(Namespace, TaskId), &AnchorLine>,
-    report: &mut VerifyReport,
-) -> Result<(), Error> {
-    let (store, mut after) = (store.retention(), None);
+) -> Result<PrunedLook, Error> {
+    let (store, mut after, mut look) = (store.retention(), None, PrunedLook::default());
     // The anchors are read first: what is pruned behind later ones is not compared, since only a part of it may be seen.
     let mut steps = Steps::read(store).await?;
     let mut unknown = Vec::new();
     loop {
         let page = store.pruned_tasks(after, PAGE).await?;
         for one in &page.items {
+            let task = || format!("{}/{}", one.namespace, one.id);
             if !steps.count(one) {
-                unknown.push((one.anchor, format!("{}/{}", one.namespace, one.id)));
+                unknown.push((one.anchor, task()));
             }
             if only_in.is_some_and(|only| one.namespace != *only) {
                 continue;
             }
-            report.pruned += 1;
+            look.count += 1;
             let line = anchored.remove(&(one.namespace.clone(), one.id.clone()));
             if let Some(line) = line.filter(|line| !agrees(line, one)) {
-                let task = format!("{}/{}", one.namespace, one.id);
-                let number = i64::try_from(line.number.0).ok();
-                report.findings.push(Finding { task, number, what: Tampering::Rewritten });
+                look.rewritten.push((task(), line.number.0));
             }
         }
         after = page.next;
@@ -123,22 +135,12 @@ pub(super) async fn look_at(
         // They may have been pruned meanwhile.
         let later = Steps::read(store).await?;
         unknown.retain(|(anchor, _)| !later.0.contains_key(anchor));
-        let of_unknown = |(_, task)| Finding { task, number: None, what: Tampering::PrunedChanged };
-        report.findings.extend(unknown.into_iter().map(of_unknown));
+        look.changed.extend(unknown.into_iter().map(|(_, task)| task));
     }
-    report.findings.extend(steps.broken().into_iter().map(|number| Finding {
-        task: format!("anchor {number}"),
-        number: None,
-        what: Tampering::PrunedChanged,
-    }));
-    let mut gone: Vec<&AnchorLine> = anchored.into_values().collect();
-    gone.sort_by_key(|line| line.to_string());
-    report.findings.extend(gone.into_iter().map(|line| Finding {
-        task: format!("{}/{}", line.namespace, line.task),
-        number: None,
-        what: Tampering::TaskRemoved,
-    }));
-    Ok(())
+    look.changed.extend(steps.broken().into_iter().map(|number| format!("anchor {number}")));
+    look.gone = anchored.into_values().map(|line| format!("{}/{}", line.namespace, line.task)).collect();
+    look.gone.sort_unstable();
+    Ok(look)
 }
 
 /// Whether an anchor and what is left of a task agree. Events that came behind the anchor went with the task, so of an older line

@@ -34,7 +34,7 @@ pub struct ArchiveCounts {
 }
 
 #[derive(Serialize)]
-struct Header {
+struct ArchiveHeader {
     tenure_export: u32,
     #[serde(with = "wire")]
     at: Time,
@@ -64,11 +64,11 @@ struct ArchivedEvent<'a> {
 
 #[derive(Serialize)]
 struct EndLine {
-    end: End,
+    end: ArchiveEnd,
 }
 
 #[derive(Serialize)]
-struct End {
+struct ArchiveEnd {
     counts: ArchiveCounts,
     #[serde(with = "wire")]
     sha256: Hash,
@@ -88,7 +88,13 @@ impl Archive {
         let mut archive = Archive::read(&mut file)?;
         if archive.counts.lines == 0 {
             let by = concat!("tenure ", env!("CARGO_PKG_VERSION"));
-            archive.write(&to_json(&Header { tenure_export: FORMAT, at, by, epoch_floor: 0, events: 0 }))?;
+            archive.write(&to_json(&ArchiveHeader {
+                tenure_export: FORMAT,
+                at,
+                by,
+                epoch_floor: 0,
+                events: 0,
+            }))?;
             archive.sync()?;
             // The name of a new file is an entry of its folder, which is durable only after the folder was synced, too.
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -158,7 +164,7 @@ impl Archive {
     /// Writes the last line, which says that the archive is whole.
     pub fn finish(mut self) -> io::Result<ArchiveCounts> {
         let (counts, sha256) = (self.counts, Hash(self.digest.clone().finalize().into()));
-        self.write(&to_json(&EndLine { end: End { counts, sha256 } }))?;
+        self.write(&to_json(&EndLine { end: ArchiveEnd { counts, sha256 } }))?;
         self.sync()?;
         Ok(counts)
     }

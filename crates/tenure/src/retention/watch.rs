@@ -16,7 +16,7 @@ use crate::stop::StopSignal;
 
 /// The rest after a step, at least. A step that took longer is followed by a longer rest.
 const REST: Duration = Duration::from_millis(250);
-/// A rest is so many times as long as the step before it: then the loop takes a fifth of the writer's time at most.
+/// How many times longer a rest is than the step before it: then the loop takes a fifth of the writer's time at most.
 const REST_FACTOR: u32 = 4;
 /// How many tasks one transaction of the loop prunes.
 const STEP_TASKS: usize = 50;
