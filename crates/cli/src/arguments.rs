@@ -7,8 +7,8 @@ use crate::namespace::NamespaceVerb;
 use crate::task::TaskVerb;
 use crate::token::TokenVerb;
 use crate::{
-    audit, bench, demo, doctor, events, export, import, manual, owners, prune, recover, run, serve, stale,
-    status, top, work,
+    audit, bench, demo, doctor, events, export, import, manual, migrate, owners, prune, recover, run, serve,
+    stale, status, top, work,
 };
 
 /// The durable record of who is working on what, until when, and how to undo it.
@@ -75,6 +75,7 @@ pub(crate) enum Verb {
     Export(export::Export),
     Import(import::Import),
     Prune(prune::Prune),
+    Migrate(migrate::Migrate),
     /// List the namespaces of a store
     #[command(subcommand, arg_required_else_help = true)]
     Namespace(NamespaceVerb),

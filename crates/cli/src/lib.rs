@@ -24,6 +24,7 @@ mod input;
 pub mod io;
 mod logs;
 mod manual;
+mod migrate;
 mod namespace;
 mod outage;
 mod output;
@@ -129,6 +130,7 @@ fn run_verb<'w>(arguments: Arguments, around: Environment<'w>, out: &mut Output<
             Verb::Export(verb) => verb.run(&mut context).await,
             Verb::Import(verb) => verb.run(&mut context).await,
             Verb::Prune(verb) => verb.run(&mut context).await,
+            Verb::Migrate(verb) => verb.run(&mut context).await,
             Verb::Namespace(verb) => verb.run(&mut context).await,
             Verb::Token(verb) => verb.run(&mut context).await,
             Verb::Bench(verb) => verb.run(&mut context).await,

@@ -176,10 +176,8 @@ async fn archive_and_prune(
 }
 
 fn failed(error: PruneError) -> CliError {
-    match error {
-        PruneError::Store(error) => error.into(),
-        other => CliError::Failed(format!("{other}; what was pruned before is in the archive")),
-    }
+    let words = format!("{error}; what was pruned before is in the archive");
+    if let PruneError::Store(error) = error { error.into() } else { CliError::Failed(words) }
 }
 
 fn say_how_far(context: &mut Context<'_, '_>, report: &PruneReport) {

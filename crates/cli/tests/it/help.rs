@@ -98,6 +98,7 @@ fn help_shows_what_there_is() {
       export       Write the whole store to standard output, to import it into another one
       import       Import what `tenure export` wrote
       prune        Delete tasks that ended long ago
+      migrate      Bring a store to the schema of this version of Tenure
       namespace    List the namespaces of a store
       token        Create, list and revoke the tokens that servers require
       bench        Measure the disk, the database and the network of a store

@@ -25,6 +25,7 @@ mod help;
 mod hints;
 mod histories;
 mod hostile;
+mod migrates;
 mod moves;
 mod origin;
 mod processes;
