@@ -143,19 +143,16 @@ body!(LabelBody, |body, _, target, _| {
     let set = labels(body.set.unwrap_or_default())?;
     let unset = body.unset.unwrap_or_default().into_iter().map(|key| LabelKey::named("unset", key));
     let changes = LabelChanges { set, unset: unset.collect::<Result<_, _>>()? };
-    let action = match (proof(body.owner, body.epoch)?, body.reason) {
-        (Some(by), None) => HolderAction::Label { changes }.on(task, by),
+    match (proof(body.owner, body.epoch)?, body.reason) {
+        (Some(by), None) => Ok(HolderAction::Label { changes }.on(task, by)),
         (None, why) => {
             let reason = why.map(reason).transpose()?;
-            OperatorAction::Label { changes, reason }.on(task)
+            Ok(OperatorAction::Label { changes, reason }.on(task))
         }
         (Some(_), Some(_)) => {
-            return Err(Refusal::invalid("reason", "allowed only for operators, without owner and epoch"));
+            Err(Refusal::invalid("reason", "allowed only for operators, without owner and epoch"))
         }
-    };
-    // A body without labels is wrong for holders and for operators.
-    action.check()?;
-    Ok(action)
+    }
 });
 
 body!(WaiveBody, |body, _, target, _| {
