@@ -1,5 +1,7 @@
 //! The API description as an HTML page.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::html::escaped;
@@ -18,10 +20,12 @@ pub(crate) fn page() -> String {
         "<p>{}</p><p>As OpenAPI 3.1: <a href=\"openapi.json\">openapi.json</a>.</p><h2>Routes</h2><table>",
         words(text(&document["info"], "description"))
     );
+    // Many routes have the same parameters: each is explained where it comes first.
+    let mut explained = HashSet::new();
     for one in routes() {
         let method = one.method.as_str();
         let operation = &document["paths"][one.path][method.to_lowercase()];
-        html.push_str(&route(one.path, method, operation));
+        html.push_str(&route(one.path, method, operation, &mut explained));
     }
     html.push_str("</table><h2 id=\"shapes\">Shapes</h2>");
     for (name, schema) in members(&document["components"]["schemas"]) {
@@ -44,7 +48,12 @@ fn words(text: &str) -> String {
     parts.map(|(at, part)| if at % 2 == 1 { format!("<code>{part}</code>") } else { part }).collect()
 }
 
-fn route(path: &str, method: &str, operation: &Value) -> String {
+fn route<'v>(
+    path: &str,
+    method: &str,
+    operation: &'v Value,
+    explained: &mut HashSet<(&'v str, &'v str)>,
+) -> String {
     let mut html = format!(
         "<tr id=\"{}\"><td><code>{method} {}</code><td>{}. {}",
         escaped(text(operation, "operationId")),
@@ -55,7 +64,10 @@ fn route(path: &str, method: &str, operation: &Value) -> String {
     let parameters = operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
     for parameter in parameters.iter().filter(|parameter| parameter["in"] != "path") {
         let (name, about) = (text(parameter, "name"), text(parameter, "description"));
-        html.push_str(&format!("<br><code>{}</code>: {}", escaped(name), words(about)));
+        html.push_str(&format!("<br><code>{}</code>", escaped(name)));
+        if explained.insert((name, about)) {
+            html.push_str(&format!(": {}", words(about)));
+        }
     }
     let of_content = |content: &Value| {
         let kinds = members(content).map(|(kind, content)| match kind {

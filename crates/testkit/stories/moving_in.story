@@ -23,11 +23,6 @@ put t1 state=dispatched owner=w1 expires=+30s reason=moves undo=rm:x → state d
 acquire t1 w2 → refused reserved by w1, unchanged
 acquire t1 w1 → holder w1, epoch 1, owed 1
 
-# A lease that moves in belongs to the name that the record gives, which is a token's where there are tokens
-put t1 state=running owner=w1 expires=+30s granted-to=team-a reason=moves as=alice → granted-to team-a
-heartbeat t1 w1 epoch=1 as=team-b own → refused forbidden by w1
-heartbeat t1 w1 epoch=1 as=team-a own → expires +60s
-
 # A record that moves in needs a reason, and a holder for at most a week
 put t1 state=running owner=w1 expires=+30s → refused invalid reason
 put t1 state=running owner=w1 expires=+8d reason=moves → refused invalid lease.expires_at

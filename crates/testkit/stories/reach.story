@@ -26,3 +26,8 @@ create t1 undo=rm:x; acquire t1 w1 as=ci; tick 61s; reclaim t1 r1 as=ops
 settle t1 r1 epoch=2 seq=1 receipt=gone as=ci own → refused forbidden, unchanged
 quarantine t1 r1 epoch=2 as=ci own → refused forbidden, unchanged
 settle t1 r1 epoch=2 seq=1 receipt=gone as=ops own → state compensated
+
+# A lease that moves in belongs to the name that the record gives, which is a token's where there are tokens
+put t1 state=running owner=w1 expires=+30s granted-to=team-a reason=moves as=alice → granted-to team-a
+heartbeat t1 w1 epoch=1 as=team-b own → refused forbidden by w1
+heartbeat t1 w1 epoch=1 as=team-a own → expires +60s

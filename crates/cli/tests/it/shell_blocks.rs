@@ -220,6 +220,7 @@ impl Machine {
             ("/usr/local/bin/tenure", TENURE.to_owned()),
             ("/var/lib/tenure", within("var")),
             ("/var/backups/tenure", within("backups")),
+            ("/mnt/elsewhere", within("elsewhere")),
             ("/etc/tenure", within("etc")),
             ("/tmp/wt", within("wt")),
             // The token that was printed last.
@@ -358,11 +359,11 @@ fn what_cron_runs_is_quiet_while_all_is_well_and_writes_to_somebody_when_not() {
     let text = document("docs/operating.md");
     let script = blocks(&text).into_iter().find(|block| block.starts_with("#!/bin/sh")).expect("a script");
     machine.program("tenure-verify", &machine.here(&script));
-    let folders = "mkdir -p /var/lib/tenure /var/backups/tenure; touch /etc/tenure.toml";
-    machine.types(
-        &machine
-            .here(&format!("{folders}; tenure --store sqlite:/var/lib/tenure/tenure.db task create --id t")),
-    );
+    let folders = "mkdir -p /var/lib/tenure /var/backups/tenure /mnt/elsewhere; touch /etc/tenure.toml";
+    let store = "--store sqlite:/var/lib/tenure/tenure.db";
+    let given =
+        format!("tenure {store} task create --id t; tenure {store} audit anchor > /mnt/elsewhere/newest");
+    machine.types(&machine.here(&format!("{folders}; {given}")));
     let commands = cron_commands(&text);
     assert!(commands.len() >= 3, "{commands:?}");
     for command in &commands {

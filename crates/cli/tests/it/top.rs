@@ -137,7 +137,7 @@ fn what_a_parked_task_owes_is_undone_alone_and_what_was_undone_by_hand_has_a_rec
     let parked = place.task("parked");
     let new = place.task(parked["retried_as"].as_str().expect("a new task"));
     assert_eq!((&new["state"], &new["cancel"]["by"]), (&json("\"compensated\""), &json("\"bob\"")));
-    let last = place.done("events --task parked --json").lines().last().map(json).expect("an event");
+    let last = place.done("events --task parked -o json").lines().last().map(json).expect("an event");
     assert_eq!(last["data"]["settled"][0]["receipt"], "closed by hand");
 }
 

@@ -82,7 +82,7 @@ fn what_a_page_offers_is_done_and_what_it_does_not_offer_is_refused() {
                         .filter(|name| there(name))
                         .map(|name| (name, "on")),
                 );
-                fields.extend(there("set").then_some(("set", "issue=168")));
+                fields.extend((verb == "label").then_some(("set", "issue=168")));
                 let answer = browser.submit(&path, &fields).await;
                 let after = events(&ledger, id).await;
                 if is_offered {
