@@ -550,6 +550,7 @@ impl TransferStore for PostgresStore {
 
     fn replay(&self, batch: ReplayBatch) -> BoxFuture<'_, Result<Vec<ReplayVerdict>, Error>> {
         Box::pin(async move {
+            self.may_write()?;
             let (database, importing) = (Arc::clone(&self.database), Arc::clone(&self.importing));
             let runtime = self.runtime()?.clone();
             // What is written is put together in places that only one thread may use, so it is not one of the runtime's tasks.

@@ -239,7 +239,10 @@ impl SqliteStore {
         write: retention::RetentionWrite,
     ) -> BoxFuture<'_, Result<retention::Written, Error>> {
         let readers = Arc::clone(&self.readers);
-        Box::pin(blocking_write(move || readers.write_retention(write)))
+        Box::pin(async move {
+            self.may_write()?;
+            blocking_write(move || readers.write_retention(write)).await
+        })
     }
 
     fn change_tokens(&self, change: TokenChange) -> BoxFuture<'_, Result<Token, Error>> {
@@ -465,7 +468,10 @@ impl TransferStore for SqliteStore {
 
     fn replay(&self, batch: ReplayBatch) -> BoxFuture<'_, Result<Vec<ReplayVerdict>, Error>> {
         let readers = Arc::clone(&self.readers);
-        Box::pin(blocking_write(move || readers.replay(&batch)))
+        Box::pin(async move {
+            self.may_write()?;
+            blocking_write(move || readers.replay(&batch)).await
+        })
     }
 
     fn carry_token(&self, token: ListedToken) -> BoxFuture<'_, Result<Token, Error>> {

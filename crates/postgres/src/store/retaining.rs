@@ -9,9 +9,9 @@ use tenure_store::retention::{
     PrunedTask, pruned_place,
 };
 use tenure_store::stored::StoredChain;
-use tenure_store::{BoxFuture, Cursor, Error, Failure, Page};
+use tenure_store::{BoxFuture, Cursor, Error, Page};
 
-use super::PostgresStore;
+use super::{PostgresStore, answer_of_write};
 use crate::columns::{Meaning, PostgresError};
 use crate::link::Link;
 use crate::read::PostgresReader;
@@ -24,14 +24,10 @@ fn other_answer() -> Error {
 
 impl PostgresStore {
     async fn write_retention(&self, write: RetentionWrite) -> Result<Written, Error> {
+        self.may_write()?;
         let database = Arc::clone(&self.database);
         let writing = self.runtime()?.spawn(async move { retention::write(&database, write).await });
-        writing.await.unwrap_or_else(|error| {
-            Err(Error::Unknown(Failure::new(
-                format!("a write to the store ended early; it may have been done: {error}"),
-                error,
-            )))
-        })
+        answer_of_write(writing.await)
     }
 
     async fn write_cursor(&self, write: RetentionWrite) -> Result<NamedCursor, Error> {

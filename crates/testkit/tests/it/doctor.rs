@@ -1,11 +1,18 @@
-//! Examinations of stores in PostgreSQL: its settings, and that an examination creates and takes in nothing.
+//! Examinations of stores in PostgreSQL: its settings, and that an examination creates and takes in nothing. And what a store
+//! that was opened to read only refuses, in a file, too.
 
 use tenure::clock::SystemClock;
+use tenure::core::chain::Hash;
+use tenure::core::id::{Actor, Epoch};
 use tenure::doctor::{CheckName, CheckResult, Diagnosis, DoctorOptions, Verdict, examine};
 use tenure::store::StoreAccess;
+use tenure::store::retention::NewAnchor;
+use tenure::store::watch::Presence;
+use tenure::transfer::ReplayBatch;
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
 use tenure_testkit::competing::CompetingConnection;
+use tenure_testkit::moving::{content, exported};
 use tenure_testkit::server::{Server, required};
 use tenure_testkit::waiting::until_asked;
 
@@ -91,19 +98,46 @@ fn a_schema_that_is_absent_foreign_or_newer_is_named_and_stays_as_it_is() {
 
 #[test]
 fn a_store_that_was_opened_to_read_only_writes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("tenure.db");
+    block_on(writes_nothing_when_opened_to_read_only(&format!("sqlite:{}", file.display())));
     let Some(server) = required(Server::shared()) else { return };
-    block_on(async {
-        let schema = server.fresh_schema();
-        let url = server.url(&schema);
-        Ledger::open(&url).await.expect("opens").create("t").await.expect("created");
-        let reader = Ledger::builder().access(StoreAccess::ReadOnly).open(&url).await.expect("opens");
-        assert_eq!(reader.task("t").await.expect("read").id.as_str(), "t");
-        let refused = reader.create("u").await.expect_err("nothing is written");
+    block_on(writes_nothing_when_opened_to_read_only(&server.url(&server.fresh_schema())));
+}
+
+async fn writes_nothing_when_opened_to_read_only(url: &str) {
+    let writer = Ledger::open(url).await.expect("opens");
+    writer.create("t").await.expect("created");
+    let before = exported(writer.store().as_ref()).await;
+    let reader = Ledger::builder().access(StoreAccess::ReadOnly).open(url).await.expect("opens");
+    assert_eq!(reader.task("t").await.expect("read").id.as_str(), "t");
+
+    let store = reader.store();
+    let anchor = NewAnchor {
+        cursor: reader.newest().await.expect("a cursor").as_str().to_owned(),
+        root: Hash([0; 32]),
+        lines: 0,
+        by: Actor::new("ann").expect("a name"),
+    };
+    let batch = ReplayBatch { epoch_floor: Epoch(9), items: [].into() };
+    let moved = store.transfer().expect("it can be moved");
+    for (what, refused) in [
+        ("create", reader.create("u").await.map(drop)),
+        ("watch", store.watch(Presence::default()).await.map(drop)),
+        ("revoke a token", reader.revoke_token("x").await.map(drop)),
+        ("begin a cursor", reader.named_cursor("mirror").await.map(drop)),
+        ("record an anchor", store.retention().record_anchor(anchor).await.map(drop)),
+        ("import", moved.replay(batch).await.map(drop)),
+    ] {
+        let refused = refused.expect_err(what);
         assert!(
             matches!(&refused, Error::Unavailable(_)) && refused.to_string().contains("read only"),
-            "{refused}"
+            "{what}: {refused}"
         );
-        assert!(reader.store().watch(tenure::store::watch::Presence::default()).await.is_err());
-        assert!(reader.revoke_token("x").await.is_err());
-    });
+    }
+    // The first lines differ in their times.
+    let after = exported(writer.store().as_ref()).await;
+    assert_eq!(content(&after), content(&before));
+    assert!(writer.named_cursors().await.expect("read").is_empty());
+    assert_eq!(store.retention().anchors(0, 10).await.expect("read"), []);
 }
