@@ -1,6 +1,7 @@
 //! The store on an SQLite file: one writer thread with group commit, readers with their own connections. Several
 //! processes can share one file.
 
+mod beside;
 mod columns;
 mod conditions;
 mod engine;

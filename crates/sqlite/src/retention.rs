@@ -1,9 +1,7 @@
 //! Retention in the file: pruning, the record of anchors, and named cursors. Each write is a transaction on a connection of its own
 //! that takes the same writer lock as the committer.
 
-use std::time::Duration;
-
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tenure_api::wire::Word as _;
 use tenure_clock::Clock;
 use tenure_core::chain::Hash;
@@ -20,13 +18,10 @@ use tenure_store::stored::StoredChain;
 use tenure_store::{Cursor, Error, Page};
 
 use crate::columns::{SqliteError, SqliteResult};
-use crate::open::{SqliteFile, Synchronous};
+use crate::open::SqliteFile;
 use crate::position::{EVENT_FLOOR, TASK_FLOOR, newest_event, newest_task};
 use crate::read::SqliteReader;
-use crate::writer_lock::WriterLock;
 
-/// Longer than a queue of busy writers needs.
-const LOCK_WAITED_FOR: Duration = Duration::from_secs(10);
 /// Says to the guards of the tables that this transaction prunes. No other transaction sees it.
 const PRUNING: &str = "pruning";
 
@@ -53,34 +48,23 @@ pub(crate) fn write(
     last: Time,
     write: RetentionWrite,
 ) -> Result<Written, Error> {
-    let lock = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(error))?;
-    let flushed = SqliteFile { synchronous: Synchronous::Full, ..database.clone() };
-    let mut connection = flushed.connect()?;
-    if !lock.take_in_line_within(LOCK_WAITED_FOR).map_err(|error| database.lock_failed(error))? {
-        return Err(Error::Unavailable(
-            "other processes kept the writer lock for too long; try again later".into(),
-        ));
-    }
-    // The writer lock is released when the lock files are closed.
-    let fault = |error: rusqlite::Error| database.fault(error);
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
-    let reader = SqliteReader::new(&transaction, database, clock, last);
-    let now = reader.find_now().map_err(|fault| fault.of(database))?;
-    let written = match write {
-        RetentionWrite::Prune(step) => prune(&transaction, step, now).map(Written::Pruned).map(Ok),
-        RetentionWrite::RecordAnchor(anchor) => {
-            insert_anchor(&transaction, anchor, AnchorPurpose::Audit, now).map(Written::Anchor).map(Ok)
-        }
-        RetentionWrite::MoveCursor(moving) => {
-            move_cursor(&transaction, moving, now).map(|moved| moved.map(Written::Cursor))
-        }
-        RetentionWrite::ForgetCursor(namespace, name) => {
-            forget_cursor(&transaction, &namespace, &name, now).map(|gone| gone.map(Written::Cursor))
-        }
-    };
-    let written = written.map_err(|fault| fault.of(database))??;
-    transaction.commit().map_err(|error| database.commit_fault(error))?;
-    Ok(written)
+    database.write_flushed(|transaction| {
+        let reader = SqliteReader::new(transaction, database, clock, last);
+        let now = reader.find_now().map_err(|fault| fault.of(database))?;
+        let written = match write {
+            RetentionWrite::Prune(step) => prune(transaction, step, now).map(Written::Pruned).map(Ok),
+            RetentionWrite::RecordAnchor(anchor) => {
+                insert_anchor(transaction, anchor, AnchorPurpose::Audit, now).map(Written::Anchor).map(Ok)
+            }
+            RetentionWrite::MoveCursor(moving) => {
+                move_cursor(transaction, moving, now).map(|moved| moved.map(Written::Cursor))
+            }
+            RetentionWrite::ForgetCursor(namespace, name) => {
+                forget_cursor(transaction, &namespace, &name, now).map(|gone| gone.map(Written::Cursor))
+            }
+        };
+        written.map_err(|fault| fault.of(database))?
+    })
 }
 
 // ---- pruning -------------------------------------------------------------------------------------------------

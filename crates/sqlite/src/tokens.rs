@@ -1,9 +1,7 @@
 //! Tokens in the file. They change rarely, on a connection of its own that takes the same writer lock as the
 //! committer.
 
-use std::time::Duration;
-
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use tenure_clock::Clock;
 use tenure_core::time::Time;
 use tenure_store::Error;
@@ -12,13 +10,9 @@ use tenure_store::columns::{TableRow, TokenRow, read_token};
 use tenure_store::tokens::{Decided, Known, TokenChange, VERSION_KEY};
 
 use crate::columns::{SqliteError, SqliteResult, SqliteRow, SqliteValue};
-use crate::open::{SqliteFile, Synchronous};
+use crate::open::SqliteFile;
 use crate::read::SqliteReader;
 use crate::sql;
-use crate::writer_lock::WriterLock;
-
-/// Longer than a queue of busy writers needs.
-const LOCK_WAITED_FOR: Duration = Duration::from_secs(10);
 
 /// Adds or revokes a token, by that clock. An answered change is on the disk, even if other writes need not be: a
 /// revoked token must not come back after a power failure.
@@ -28,26 +22,16 @@ pub(crate) fn change(
     last: Time,
     change: TokenChange,
 ) -> Result<Token, Error> {
-    let lock = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(error))?;
-    let flushed = SqliteFile { synchronous: Synchronous::Full, ..database.clone() };
-    let mut connection = flushed.connect()?;
-    if !lock.take_in_line_within(LOCK_WAITED_FOR).map_err(|error| database.lock_failed(error))? {
-        return Err(Error::Unavailable(
-            "other processes kept the writer lock for too long; try again later".into(),
-        ));
-    }
-    // The writer lock is released when the lock files are closed.
-    let fault = |error: rusqlite::Error| database.fault(error);
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
-    let decide = || -> SqliteResult<_> {
-        let now = SqliteReader::new(&transaction, database, clock, last).find_now()?;
-        Ok((change.clone().decide(known(&transaction, &change)?, now), now))
-    };
-    let (decided, now) = decide().map_err(|fault| fault.of(database))?;
-    let decided = decided?;
-    write(&transaction, &decided, now).map_err(|fault| fault.of(database))?;
-    transaction.commit().map_err(|error| database.commit_fault(error))?;
-    Ok(decided.token)
+    database.write_flushed(|transaction| {
+        let decide = || -> SqliteResult<_> {
+            let now = SqliteReader::new(transaction, database, clock, last).find_now()?;
+            Ok((change.clone().decide(known(transaction, &change)?, now), now))
+        };
+        let (decided, now) = decide().map_err(|fault| fault.of(database))?;
+        let decided = decided?;
+        write(transaction, &decided, now).map_err(|fault| fault.of(database))?;
+        Ok(decided.token)
+    })
 }
 
 fn known(connection: &Connection, change: &TokenChange) -> SqliteResult<Known> {

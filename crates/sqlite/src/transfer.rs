@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use tenure_clock::Clock;
 use tenure_core::chain::Hash;
 use tenure_core::id::{Namespace, RequestId, Revision, TaskId};
@@ -27,9 +27,8 @@ use crate::read::SqliteReader;
 use crate::rows::SqliteRows;
 use crate::sql;
 use crate::statements::Statements;
-use crate::writer_lock::WriterLock;
 
-/// Longer than a queue of busy writers needs.
+/// Longer than a queue of imports needs, whose transactions are large.
 const LOCK_WAITED_FOR: Duration = Duration::from_secs(30);
 
 impl ReplayRows for SqliteRows<'_> {
@@ -54,19 +53,9 @@ pub(crate) fn take(
     last: Time,
     batch: &ReplayBatch,
 ) -> Result<Vec<ReplayVerdict>, Error> {
-    let lock = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(error))?;
-    let mut connection = database.connect_writer()?;
-    if !lock.take_in_line_within(LOCK_WAITED_FOR).map_err(|error| database.lock_failed(error))? {
-        return Err(Error::Unavailable(
-            "other processes kept the writer lock for too long; try again later".into(),
-        ));
-    }
-    // The writer lock is released when the lock files are closed.
-    let fault = |error: rusqlite::Error| database.fault(error);
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
-    let verdicts = write(&transaction, clock, last, batch).map_err(|fault| fault.of(database))?;
-    transaction.commit().map_err(|error| database.commit_fault(error))?;
-    Ok(verdicts)
+    database.write_beside(SqliteFile::connect_writer, LOCK_WAITED_FOR, |transaction| {
+        write(transaction, clock, last, batch).map_err(|fault| fault.of(database))
+    })
 }
 
 /// All of the transaction but its commit.
