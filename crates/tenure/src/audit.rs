@@ -23,7 +23,7 @@ use tenure_core::time::Time;
 pub use tenure_api::audit::{Anchor, AnchorFileError, AnchorLine};
 
 use tenure_store::Error;
-use tenure_store::codec::{read_data, seal};
+use tenure_store::codec::{Sealed, read_data, seal};
 use tenure_store::stored::{StoredChain, StoredEvent};
 use tenure_store::{BoxFuture, PageSize, Store};
 
@@ -345,6 +345,12 @@ fn read(stored: &StoredEvent, (namespace, task): &Name) -> Option<Event> {
         actor: Actor::new(stored.actor.as_str()).ok()?,
         what: read_data(&stored.kind, &stored.data)?,
     })
+}
+
+/// An event of that task with its data and its hash as they are stored; none if a store never writes it so.
+pub(crate) fn read_sealed(stored: &StoredEvent, name: &(Namespace, TaskId)) -> Option<Sealed> {
+    let hash = Hash(stored.hash.as_slice().try_into().ok()?);
+    Some(Sealed { event: read(stored, name)?, data: stored.data.clone(), hash })
 }
 
 /// One chain as it is walked from its first place to its last.

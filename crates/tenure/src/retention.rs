@@ -19,7 +19,7 @@ mod report;
 mod run;
 mod watch;
 
-pub use archive::{Archive, ArchiveCounts};
+pub use archive::Archive;
 pub use report::{EndedCounts, PruneReport};
 pub use run::{PruneError, PruneOptions, PruneRun, PruneScope};
 pub use watch::{RetentionLoop, RetentionMetrics, RetentionSnapshot};

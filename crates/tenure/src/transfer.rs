@@ -28,8 +28,10 @@ mod import;
 mod lines;
 mod movable;
 
+pub(crate) use export::WRITTEN_BY;
 pub use export::{ExportProgress, Exporter, TokenHashes};
 pub use import::{ImportError, ImportReport, Importer, RefusedLine};
+pub(crate) use lines::LinesDigest;
 pub use tenure_store::transfer::{
     CarriedLease, CarriedRequest, EXPORT_FORMAT, ExportCounts, ExportHeader, ExportLine, ReplayBatch,
     ReplayItem, ReplayVerdict, StoreContents, TIME_AHEAD_MAX,

@@ -5,80 +5,24 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use serde::Serialize;
-use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
-use tenure_api::{to_json, wire};
-use tenure_core::chain::Hash;
-use tenure_core::id::{Namespace, TaskId};
+use tenure_core::id::Epoch;
 use tenure_core::time::Time;
 use tenure_store::stored::{StoredChain, StoredEvent};
+use tenure_store::transfer::{EXPORT_FORMAT, ExportCounts, ExportHeader, ExportLine, ReplayItem};
 
-/// The version of the format, as an export has it.
-const FORMAT: u32 = 1;
+use crate::audit::read_sealed;
+use crate::transfer::{LinesDigest, WRITTEN_BY};
+
 /// How every archive begins.
 const BEGINNING: &str = "{\"tenure_export\":1,";
 /// How its last line begins.
 const END: &str = "{\"end\":";
 
-/// How many lines an archive has, by sort. Those of an export that an archive never has are zero.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
-pub struct ArchiveCounts {
-    /// All lines before the end, the first one too.
-    pub lines: u64,
-    /// Events.
-    pub events: u64,
-    leases: u64,
-    requests: u64,
-    tokens: u64,
-}
-
-#[derive(Serialize)]
-struct ArchiveHeader {
-    tenure_export: u32,
-    #[serde(with = "wire")]
-    at: Time,
-    by: &'static str,
-    epoch_floor: u64,
-    events: u64,
-}
-
-#[derive(Serialize)]
-struct EventLine<'a> {
-    event: ArchivedEvent<'a>,
-}
-
-#[derive(Serialize)]
-struct ArchivedEvent<'a> {
-    namespace: &'a str,
-    task: &'a str,
-    number: i64,
-    #[serde(with = "wire")]
-    at: Time,
-    #[serde(rename = "type")]
-    kind: &'a str,
-    actor: &'a str,
-    data: &'a RawValue,
-    hash: String,
-}
-
-#[derive(Serialize)]
-struct EndLine {
-    end: ArchiveEnd,
-}
-
-#[derive(Serialize)]
-struct ArchiveEnd {
-    counts: ArchiveCounts,
-    #[serde(with = "wire")]
-    sha256: Hash,
-}
-
 /// A file that pruned tasks are written to before they are deleted.
 pub struct Archive {
     file: BufWriter<File>,
-    digest: Sha256,
-    counts: ArchiveCounts,
+    digest: LinesDigest,
+    counts: ExportCounts,
 }
 
 impl Archive {
@@ -87,14 +31,14 @@ impl Archive {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut archive = Archive::read(&mut file)?;
         if archive.counts.lines == 0 {
-            let by = concat!("tenure ", env!("CARGO_PKG_VERSION"));
-            archive.write(&to_json(&ArchiveHeader {
-                tenure_export: FORMAT,
+            let header = ExportHeader {
+                tenure_export: EXPORT_FORMAT,
                 at,
-                by,
-                epoch_floor: 0,
+                by: WRITTEN_BY.to_owned(),
+                epoch_floor: Epoch(0),
                 events: 0,
-            }))?;
+            };
+            archive.write(&header.to_json())?;
             archive.sync()?;
             // The name of a new file is an entry of its folder, which is durable only after the folder was synced, too.
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -105,7 +49,7 @@ impl Archive {
 
     /// Reads what is there, and cuts off an unfinished last line and the end line: a step that was not finished deleted nothing.
     fn read(file: &mut File) -> io::Result<Archive> {
-        let (mut digest, mut counts) = (Sha256::new(), ArchiveCounts::default());
+        let (mut digest, mut counts) = (LinesDigest::default(), ExportCounts::default());
         let (mut kept, mut line) = (0_u64, Vec::new());
         let mut reader = BufReader::new(&mut *file);
         loop {
@@ -122,7 +66,7 @@ impl Archive {
             if !is_whole || line.starts_with(END.as_bytes()) {
                 break;
             }
-            digest.update(&line);
+            digest.add(&line);
             counts.events += u64::from(kept > 0);
             counts.lines += 1;
             kept += length as u64;
@@ -139,16 +83,18 @@ impl Archive {
         let mut events: Vec<&StoredEvent> = chain.events.iter().collect();
         events.sort_by_key(|event| event.number);
         for event in events {
-            let line = event_line(name, event)?;
-            self.write(&line)?;
-            self.counts.events += 1;
+            // A chain that holds is read as it was written.
+            let Some(sealed) = read_sealed(event, name) else { return Err(unreadable(event)) };
+            let item = ReplayItem::Event(Box::new(sealed));
+            self.counts.count(&item);
+            self.write(&ExportLine::Item(item).into_json())?;
         }
         Ok(())
     }
 
     fn write(&mut self, line: &str) -> io::Result<()> {
         for part in [line.as_bytes(), b"\n"] {
-            self.digest.update(part);
+            self.digest.add(part);
             self.file.write_all(part)?;
         }
         self.counts.lines += 1;
@@ -162,9 +108,9 @@ impl Archive {
     }
 
     /// Writes the last line, which says that the archive is whole.
-    pub fn finish(mut self) -> io::Result<ArchiveCounts> {
-        let (counts, sha256) = (self.counts, Hash(self.digest.clone().finalize().into()));
-        self.write(&to_json(&EndLine { end: ArchiveEnd { counts, sha256 } }))?;
+    pub fn finish(mut self) -> io::Result<ExportCounts> {
+        let counts = self.counts;
+        self.write(&ExportLine::End(counts, self.digest.hash()).into_json())?;
         self.sync()?;
         Ok(counts)
     }
@@ -175,27 +121,15 @@ fn foreign() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, words)
 }
 
-fn event_line((namespace, task): &(Namespace, TaskId), event: &StoredEvent) -> io::Result<String> {
-    let data: &RawValue = serde_json::from_str(&event.data)?;
-    let hash = <[u8; 32]>::try_from(event.hash.as_slice()).map(Hash);
-    let hash =
-        hash.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a stored hash does not have 32 bytes"))?;
-    Ok(to_json(&EventLine {
-        event: ArchivedEvent {
-            namespace: namespace.as_str(),
-            task: task.as_str(),
-            number: event.number,
-            at: Time::from_micros(event.at),
-            kind: &event.kind,
-            actor: &event.actor,
-            data,
-            hash: hash.to_string(),
-        },
-    }))
+fn unreadable(event: &StoredEvent) -> io::Error {
+    let words = format!("event {} of the task is not as it was written", event.number);
+    io::Error::new(io::ErrorKind::InvalidData, words)
 }
 
 #[cfg(test)]
 mod tests {
+    use tenure_core::id::{Namespace, TaskId};
+
     use super::*;
 
     fn chain(id: &str) -> StoredChain {
@@ -205,7 +139,7 @@ mod tests {
             number: 1,
             at: 0,
             actor: "w".to_owned(),
-            kind: "created".to_owned(),
+            kind: "replanned".to_owned(),
             data: "{}".to_owned(),
             hash: vec![7; 32],
         };

@@ -18,6 +18,8 @@ use tenure_store::{
 use super::lines::LinesDigest;
 use super::movable::movable;
 
+/// The program, as the first line of what it writes names it.
+pub(crate) const WRITTEN_BY: &str = concat!("tenure ", env!("CARGO_PKG_VERSION"));
 /// How much is read at once.
 const PAGE: PageSize = PageSize { items: 1_000, bytes: 4 * 1024 * 1024 };
 /// How many remembered requests are read at once; each may have a thousand tasks of an answer.
@@ -80,7 +82,7 @@ impl<'s> Exporter<'s> {
         let header = ExportHeader {
             tenure_export: EXPORT_FORMAT,
             at: store.now().await?,
-            by: concat!("tenure ", env!("CARGO_PKG_VERSION")).to_owned(),
+            by: WRITTEN_BY.to_owned(),
             epoch_floor: contents.epoch_floor,
             events: contents.events,
         };

@@ -10,15 +10,15 @@ const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// A digest of lines: the SHA-256 of their bytes, with their ends.
 #[derive(Clone, Default)]
-pub(super) struct LinesDigest(Sha256);
+pub(crate) struct LinesDigest(Sha256);
 
 impl LinesDigest {
-    pub(super) fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
     /// Of all so far.
-    pub(super) fn hash(&self) -> Hash {
+    pub(crate) fn hash(&self) -> Hash {
         Hash(self.0.clone().finalize().into())
     }
 }
