@@ -171,7 +171,7 @@ async fn whole(url: &str) -> BTreeSet<String> {
     page.items.iter().map(|one| one.id.to_string()).collect()
 }
 
-/// The tasks of an archive, of which the last line may be cut.
+/// The tasks of an archive. A killed run may have cut off its last line.
 fn archived(text: &str) -> BTreeSet<String> {
     let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let ends = lines.filter(|line| line["event"]["number"] == 2);

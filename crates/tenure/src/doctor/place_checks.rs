@@ -37,7 +37,7 @@ pub fn place_checks(facts: &Facts) -> Vec<CheckOutcome> {
     };
     let of_file = match &health.file {
         Some(file) => vec![integrity(file), wal_size(file), disk(file), permissions(file)],
-        None => OF_FILES.map(|name| skipped(name, "PostgreSQL looks after its own files")).into(),
+        None => OF_FILES.map(|name| skipped(name, "only a store in a file is checked for this")).into(),
     };
     let of_postgres = match &health.postgres {
         Some(postgres) => vec![
