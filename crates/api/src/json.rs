@@ -12,7 +12,7 @@ use tenure_core::id::{
 use tenure_core::refusal::Refusal;
 
 /// The maximum depth: readers in other languages stop at about the same.
-const DEPTH_MAX: usize = 100;
+pub(crate) const DEPTH_MAX: usize = 100;
 
 /// Canonical JSON of up to 256 KiB.
 pub fn document(field: &'static str, text: &str) -> Result<Document, Refusal> {
@@ -130,6 +130,25 @@ fn tokens(text: &str, bytes_max: usize, depth_max: usize) -> Result<Vec<Token>, 
         tokens.push(Token { begin, end: at, next: tokens.len() + 1 });
     }
     Ok(tokens)
+}
+
+/// Whether valid JSON is nested deeper than so many levels. It reads the text once, and no further than it must.
+pub(crate) fn is_deeper_than(levels: usize, text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let (mut open, mut at) = (0_usize, 0);
+    while at < bytes.len() && open <= levels {
+        match bytes[at] {
+            b'"' => {
+                at = end_of_string(bytes, at);
+                continue;
+            }
+            b'{' | b'[' => open += 1,
+            b'}' | b']' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+    }
+    open > levels
 }
 
 /// Behind the closing quote of the string that begins there.

@@ -9,7 +9,11 @@ use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
 
 use crate::body::PutBody;
+use crate::json::{DEPTH_MAX, is_deeper_than};
 use crate::read::read_whole;
+
+/// A document may have as many below the object that is the body. Changes are merged level by level, on the stack.
+const LEVELS_MAX: usize = 1 + DEPTH_MAX;
 
 /// The members of an object, each as it stands. Numbers keep their digits that way.
 type Members<'a> = BTreeMap<String, &'a RawValue>;
@@ -18,6 +22,12 @@ type Members<'a> = BTreeMap<String, &'a RawValue>;
 /// of a put; the revision is the task's where the patch says none.
 pub fn put_body(task: &Task, patch: &str) -> Result<String, Refusal> {
     let changes: Members<'_> = read_whole(patch, "body", "a single JSON object")?;
+    if is_deeper_than(LEVELS_MAX, patch) {
+        return Err(Refusal::invalid(
+            "body",
+            format_args!("must not be nested more than {LEVELS_MAX} levels deep"),
+        ));
+    }
     Ok(merged(&crate::to_json(&PutBody::from(&Put::of(task))), &changes))
 }
 
@@ -119,6 +129,19 @@ mod tests {
             names_a_revision(r#"{"revision":2}"#) && !names_a_revision(r#"{"revision":null,"priority":1}"#)
         );
         has(&after(r#"{"revision":2}"#).expect("patched"), &[r#""revision":2"#]);
+    }
+
+    #[test]
+    fn a_patch_may_be_as_deep_as_a_payload_and_no_deeper() {
+        let nested = |levels: usize| {
+            format!(r#"{{"payload":{}"}}]"{}}}"#, r#"{"a":"#.repeat(levels), "}".repeat(levels))
+        };
+        has(&after(&nested(DEPTH_MAX)).expect("patched"), &[r#"{"a":{"a":"}]"}}"#]);
+        // The last one is far deeper than the stack of a thread.
+        for levels in [DEPTH_MAX + 1, 1_000_000] {
+            let refused = after(&nested(levels)).expect_err("too deep");
+            assert_eq!((refused.code, refused.field), (tenure_core::refusal::Code::Invalid, Some("body")));
+        }
     }
 
     #[test]
