@@ -132,7 +132,7 @@ fn tokens(text: &str, bytes_max: usize, depth_max: usize) -> Result<Vec<Token>, 
     Ok(tokens)
 }
 
-/// Whether valid JSON is nested deeper than so many levels. It reads the text once, and no further than it must.
+/// Whether valid JSON is nested deeper than `levels`. It reads the text once, and no further than it must.
 pub(crate) fn is_deeper_than(levels: usize, text: &str) -> bool {
     let bytes = text.as_bytes();
     let (mut open, mut at) = (0_usize, 0);
