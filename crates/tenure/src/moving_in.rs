@@ -167,15 +167,14 @@ async fn write(ledger: &Ledger, page: &mut [PageStep]) -> Result<(), Error> {
     let mut commands = Vec::new();
     let mut owners = Vec::new();
     for (at, step) in page.iter().enumerate() {
-        let compensations = step.put.as_ref().map_or(0, |put| put.compensations.len());
         if let Some(put) = &step.put {
             commands.push(ledger.put(put.clone()).command()?);
             owners.push(at);
         }
         if let (Some(end), Some(id)) = (&step.end, &step.moved.id) {
-            let owed = match step.put {
-                Some(_) => compensations,
-                None => ledger.task(id.as_str()).await?.compensations.len(),
+            let owed = match &step.put {
+                Some(put) => owed(put),
+                None => ledger.task(id.as_str()).await?.owed().map(|one| one.seq).collect(),
             };
             commands.push(ended(ledger, id, end, owed).command()?);
             owners.push(at);
@@ -194,15 +193,20 @@ async fn write(ledger: &Ledger, page: &mut [PageStep]) -> Result<(), Error> {
     Ok(())
 }
 
+/// What a record owes once it was put: everything but what its kind says that there is nothing to undo.
+fn owed(put: &Put) -> Vec<Seq> {
+    let numbered = put.compensations.iter().zip(1..);
+    numbered.filter(|(one, _)| !one.undo.kind.is_none()).map(|(_, number)| Seq(number)).collect()
+}
+
 /// The end of a record that owed compensations: undone elsewhere, each with a receipt, or parked with what it owes.
-fn ended(ledger: &Ledger, id: &TaskId, end: &End, compensations: usize) -> Call<Plain> {
+fn ended(ledger: &Ledger, id: &TaskId, end: &End, owed: Vec<Seq>) -> Call<Plain> {
     let reason = end.reason.clone();
     let act = match end.state {
         Terminal::Quarantined => OperatorAction::MarkQuarantined { reason },
         Terminal::Completed | Terminal::Failed | Terminal::Compensated => {
             let receipt = |seq| Text::new("imported").map(|receipt| HandReceipt { seq, receipt });
-            let seqs = (1..=u32::try_from(compensations).unwrap_or(u32::MAX)).map(Seq);
-            let settled = seqs.filter_map(|seq| receipt(seq).ok()).collect();
+            let settled = owed.into_iter().filter_map(|seq| receipt(seq).ok()).collect();
             OperatorAction::MarkCompensated { reason, waive: Vec::new(), settled }
         }
     };
@@ -224,15 +228,17 @@ async fn foresee(
             filter.saga_id = Some(saga_id.clone());
         });
         let found = ledger.store().tasks(filter, None, 1.into()).await?;
-        let is_taken = !found.items.is_empty() || !sagas.insert(saga_id);
+        let is_pruned = ledger.pruned(put.record.task.as_str()).await?.is_some();
+        let is_taken = is_pruned || !found.items.is_empty() || sagas.contains(&saga_id);
         let names = if is_taken { Names::Taken } else { Names::Free };
         let command = ledger.put(put.clone()).command()?;
         let refused = match command.action.check() {
             Err(refusal) => Some(refusal),
             Ok(()) => decide(Stored { task: None, names, floor: Epoch::ZERO }, &command, now).err(),
         };
-        if let Some(refusal) = refused {
-            step.moved.result = RowResult::Refused(refusal);
+        match refused {
+            Some(refusal) => step.moved.result = RowResult::Refused(refusal),
+            None => drop(sagas.insert(saga_id)),
         }
     }
     Ok(())

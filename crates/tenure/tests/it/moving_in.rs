@@ -12,9 +12,11 @@ use tenure::core::compensation::Status;
 use tenure::core::id::{Epoch, Owner};
 use tenure::core::refusal::Code;
 use tenure::core::task::{Cause, State, Task};
+use tenure::core::time::Span;
 use tenure::handler::{Handlers, UndoCall};
 use tenure::moving_in::{MoveOptions, MovedCounts, MovedRow, Remark, RowResult, Writing, move_task_sagas};
 use tenure::recovery::Recovery;
+use tenure::retention::{PruneOptions, PruneRun};
 use tenure::{Ledger, instant};
 
 const NOON: &str = "2026-01-31T12:00:00+00:00";
@@ -203,6 +205,46 @@ async fn damaged_rows_are_refused_by_their_field_and_the_others_move() {
         assert!(fields.contains(part), "{part} in {fields}");
     }
     assert_eq!(Code::Exists.as_str(), "exists");
+}
+
+#[tokio::test]
+async fn what_had_nothing_to_undo_stands_in_no_way_of_what_was_undone() {
+    let undos = r#"[{"kind":"none","target":"log","reason":"only a line"},
+        {"kind":"close-pr","target":"12","reason":"opened by the run"}]"#;
+    let origin = Origin::with(NEWER);
+    origin.row("mixed", "compensated", undos, None, None).row("parked", "quarantined", undos, None, None);
+    let (ledger, _) = at_noon().await;
+    let (all, rows) = moved(&ledger, &origin.path, MoveOptions::default()).await;
+    assert_eq!(all, counts(2, 0, 0), "{rows:?}");
+    let mixed = task(&ledger, "mixed").await;
+    assert_eq!(mixed.state(), State::Compensated);
+    let statuses = mixed.compensations.iter().map(|one| one.status);
+    assert_eq!(statuses.collect::<Vec<_>>(), [Status::Void, Status::Done]);
+    assert_eq!(task(&ledger, "parked").await.state(), State::Quarantined);
+}
+
+#[tokio::test]
+async fn a_dry_run_knows_names_that_pruned_tasks_keep() {
+    let origin = Origin::with(NEWER);
+    origin.row("old", "completed", "[]", None, None);
+    let (ledger, clock) = at_noon().await;
+    moved(&ledger, &origin.path, MoveOptions::default()).await;
+    clock.advance(Duration::from_secs(90 * 24 * 3_600));
+    let mut run =
+        PruneRun::begin(&ledger, PruneOptions::older_than(Span::from_days(30))).await.expect("begun");
+    while run.step(None).await.expect("pruned").is_some() {}
+    assert_eq!(run.report().pruned.sum(), 1);
+
+    // Of two rows with one saga id, a refused one takes it from nobody.
+    origin.row("good", "planned", "[]", None, None);
+    let change = "update task_sagas set saga_id = 'saga-good' where task_id = 'old'";
+    origin.file.execute(change, []).expect("changed");
+    let dry = MoveOptions::default().with(|options| options.writing = Writing::DryRun);
+    let (foreseen, dry_rows) = moved(&ledger, &origin.path, dry).await;
+    let (all, rows) = moved(&ledger, &origin.path, MoveOptions::default()).await;
+    let results = |rows: Vec<MovedRow>| rows.into_iter().map(|row| row.result).collect::<Vec<_>>();
+    assert_eq!((foreseen, results(dry_rows)), (all, results(rows)), "a dry run says what happens");
+    assert_eq!(all, counts(1, 0, 1));
 }
 
 #[tokio::test]
