@@ -394,8 +394,18 @@ impl Task {
 
     /// How much longer than other owners recovery waits after a lapse.
     pub fn recover_after(&self) -> Option<Span> {
-        let waits = matches!(self.phase, Phase::Running(_)) && self.cancel.is_none();
-        self.policy.recover_after.filter(|_| waits && self.policy.on_lapse == OnLapse::Either)
+        self.policy.recover_after.filter(|_| self.lapses_by_policy(OnLapse::Either))
+    }
+
+    /// Whether recovery leaves it after a lapse, so that only its next owner goes on.
+    pub fn is_held_back(&self) -> bool {
+        self.lapses_by_policy(OnLapse::Hold)
+    }
+
+    /// A lapse before an undo, and without a cancel, follows the policy.
+    fn lapses_by_policy(&self, on_lapse: OnLapse) -> bool {
+        let follows = matches!(self.phase, Phase::Running(_)) && self.cancel.is_none();
+        follows && self.policy.on_lapse == on_lapse
     }
 
     /// When a planned task may be acquired or claimed. Claims use it to order tasks of equal priority.

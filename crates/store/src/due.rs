@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use tenure_core::id::{Actor, Epoch, Namespace, Owner, Progress, Reason, TaskId};
-use tenure_core::policy::{OnLapse, Policy, Ttl};
+use tenure_core::policy::{Policy, Ttl};
 use tenure_core::task::{Cancel, CancelTold, Lease, Phase, State, Task, Undoing, Unwinding};
 use tenure_core::time::{Span, Time};
 
@@ -99,14 +99,13 @@ impl Due {
     }
 
     fn of_lease(task: &Task, lease: &Lease, wait: Wait) -> Due {
-        let held_back = wait == Wait::Lease && task.policy.on_lapse == OnLapse::Hold && task.cancel.is_none();
         Due {
             wait,
             owner: Some(lease.owner.clone()),
             since: Some(lease.acquired_at),
             expires_at: lease.expires_at,
             check_at: lease.expires_at,
-            held_back,
+            held_back: task.is_held_back(),
             lease: Some(LeaseColumns {
                 epoch: lease.epoch,
                 granted_to: lease.granted_to.clone(),

@@ -1,7 +1,6 @@
 //! What a person should see to, in words, the most pressing first.
 
 use tenure::core::id::TaskId;
-use tenure::core::policy::OnLapse;
 use tenure::core::task::{State, Task};
 use tenure::core::time::{Span, Time};
 use tenure::instant::print_seconds;
@@ -104,7 +103,7 @@ pub fn waiting_for_recovery(snapshot: &Snapshot) -> String {
     // Who undoes a task under a lease does not wait for it, nor does a task that is held back. Of many, only the first are known.
     let leased = |task: &&Task| task.state() == State::Compensating && task.lease().is_some();
     let leased = counted(&snapshot.in_flight).iter().filter(leased).count() as u64;
-    let held = counted(&snapshot.stale).iter().filter(|task| is_held(task)).count() as u64;
+    let held = counted(&snapshot.stale).iter().filter(|task| task.is_held_back()).count() as u64;
     match snapshot.stale_count().saturating_sub(held) + undone.saturating_sub(leased) {
         0 => String::new(),
         1 => ", and 1 task waits for it".to_owned(),
@@ -132,7 +131,7 @@ fn parked(snapshot: &Snapshot, now: Time) -> Option<Need> {
 /// Lapsed tasks that recovery leaves, because their policy is to hold them.
 fn held(snapshot: &Snapshot, now: Time) -> Option<Need> {
     let stale = counted(&snapshot.stale);
-    let held: Vec<&Task> = stale.iter().filter(|task| is_held(task)).collect();
+    let held: Vec<&Task> = stale.iter().filter(|task| task.is_held_back()).collect();
     let first = held.iter().min_by_key(|task| lapsed_at(task))?;
     let or_more = if snapshot.stale_count() > stale.len() as u64 { " or more" } else { "" };
     let (noun, waits) =
@@ -165,11 +164,6 @@ fn either(snapshot: &Snapshot, now: Time) -> Option<Need> {
 /// The first tasks of a list, as many as are counted.
 fn counted(tasks: &[Task]) -> &[Task] {
     &tasks[..tasks.len().min(COUNTED_MAX)]
-}
-
-/// Whether recovery leaves it, because its policy is to hold a lapsed lease.
-fn is_held(task: &Task) -> bool {
-    task.policy.on_lapse == OnLapse::Hold && task.lease().is_some()
 }
 
 fn lapsed_at(task: &Task) -> Option<Time> {

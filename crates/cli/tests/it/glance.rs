@@ -120,6 +120,21 @@ fn what_was_retried_needs_nobody_s_look_any_more() {
 }
 
 #[test]
+fn a_lapsed_task_that_was_cancelled_waits_for_recovery_whatever_its_policy_says() {
+    let world = Frozen::world();
+    world.given(
+        "task create --id kept --on-lapse hold
+         task acquire kept --owner w1
+         task create --id unwanted --on-lapse hold
+         task acquire unwanted --owner w1
+         task cancel unwanted --reason wrong
+         tick 200",
+    );
+    let said = world.run("status").out;
+    assert!(said.contains("recovery: not running, and 1 task waits for it"), "{said}");
+}
+
+#[test]
 fn three_nightly_jobs_that_failed_are_seen_at_a_glance_until_somebody_has_seen_to_them() {
     let world = Frozen::world();
     for job in 1..=3 {
