@@ -42,6 +42,7 @@ use crate::handler::Handlers;
 use crate::ledger::Ledger;
 use crate::stop::StopSignal;
 
+pub(crate) use assess::due_at;
 pub use metrics::{Metrics, Snapshot, UndoCounts};
 pub use options::RecoveryOptions;
 pub use report::RecoveryReport;
@@ -132,7 +133,7 @@ impl Recovery {
         let Some((namespace, id)) = store.lapsed(None, 1).await?.tasks.into_iter().next() else {
             return Ok(Span::ZERO);
         };
-        let due_at = store.task(namespace, id).await?.as_ref().and_then(assess::due_at);
+        let due_at = store.task(namespace, id).await?.as_ref().and_then(due_at);
         let now = store.now().await?;
         Ok(due_at.map_or(Span::ZERO, |due_at| now.since(due_at)))
     }

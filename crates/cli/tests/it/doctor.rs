@@ -389,6 +389,24 @@ fn a_task_that_is_held_back_waits_for_its_next_owner() {
 }
 
 #[test]
+fn a_task_that_another_owner_may_still_take_over_is_not_late_for_recovery() {
+    let world = Frozen::world();
+    world.given(
+        "task create --id t --on-lapse either --recover-after 1h\ntask acquire t --owner w1\ntick 200",
+    );
+    let found = Found::of(&world, "");
+    assert_eq!(found.mend("stale"), "tenure --namespace default task acquire t --owner \"$(hostname)/$$\"");
+    assert_ne!(found.verdict("recovery"), "fail");
+    // Recovery may take it since a minute.
+    world.given("tick 3500");
+    let found = Found::of(&world, "");
+    assert_ne!(found.verdict("recovery"), "fail", "{}", found.said);
+    assert!(found.mend("stale").ends_with("tenure recover"), "{}", found.mend("stale"));
+    mend(&world, &found.mend("stale"));
+    assert_eq!(Found::of(&world, "").verdict("stale"), "pass");
+}
+
+#[test]
 fn recovery_that_does_not_run_is_missed_while_a_task_is_open() {
     let place = Place::new();
     place.done("task create --id t");

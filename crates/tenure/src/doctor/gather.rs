@@ -1,8 +1,8 @@
 //! Reads the facts from a store, and changes nothing there.
 
 use tenure_clock::{Clock, Moment};
-use tenure_core::id::Namespace;
-use tenure_core::task::{Phase, State, Task, Undoing};
+use tenure_core::id::{Namespace, TaskId};
+use tenure_core::task::State;
 use tenure_core::time::Time;
 use tenure_store::health::{IntegrityCheck, StoreHealth};
 use tenure_store::{Cursor, Error, EventFilter, Filter, Order, PageSize};
@@ -15,6 +15,7 @@ use crate::doctor::facts::{
 use crate::doctor::options::{CheckDepth, DoctorAnchor, DoctorOptions};
 use crate::doctor::thresholds as at;
 use crate::ledger::Ledger;
+use crate::recovery::due_at;
 
 /// How many lapsed tasks are counted.
 const LATE_COUNTED: usize = 1_000;
@@ -112,34 +113,26 @@ async fn first_tasks(ledger: &Ledger, filter: Filter, tasks_max: usize) -> Resul
 }
 
 async fn late(ledger: &Ledger, only_in: Option<&Namespace>) -> Result<LateFacts, Error> {
-    let lapsed = ledger.lapsed(None, LATE_COUNTED).await?;
-    let is_meant = |(namespace, _): &&(Namespace, _)| only_in.is_none_or(|only| only == namespace);
-    let tasks: Vec<_> = lapsed.tasks.iter().filter(is_meant).collect();
+    let is_meant = |(namespace, _): &(Namespace, TaskId)| only_in.is_none_or(|only| only == namespace);
+    let (mut tasks, mut after) = (Vec::new(), None);
+    loop {
+        let lapsed = ledger.lapsed(after, LATE_COUNTED).await?;
+        tasks.extend(lapsed.tasks.into_iter().filter(is_meant));
+        after = lapsed.next;
+        if after.is_none() || tasks.len() >= LATE_COUNTED {
+            break;
+        }
+    }
     let mut oldest = None;
     for (namespace, id) in &tasks {
         // One that went on meanwhile is late no more.
         let task = ledger.store().task(namespace.clone(), id.clone()).await?;
-        if let Some((task, due_at)) =
-            task.and_then(|task| Some((due_at(&task)?, task))).map(|(at, task)| (task, at))
-        {
+        if let Some((task, due_at)) = task.and_then(|task| due_at(&task).map(|due_at| (task, due_at))) {
             oldest = Some(LateTask { task: TaskName::of(&task), due_at, owes: task.owes() });
             break;
         }
     }
-    Ok(LateFacts { count: tasks.len() as u64, has_more: lapsed.next.is_some(), oldest })
-}
-
-/// Since when recovery may take a task; none if there is nothing for it to do.
-fn due_at(task: &Task) -> Option<Time> {
-    match &task.phase {
-        Phase::Planned => task.start_limit(),
-        Phase::Dispatched(reservation) => Some(reservation.expires_at),
-        Phase::Running(lease) | Phase::Compensating { undoing: Undoing::HeldBy(lease), .. } => {
-            Some(task.policy.reclaimable_at(lease.expires_at))
-        }
-        Phase::Compensating { undoing: Undoing::DueAt(at), .. } => Some(*at),
-        Phase::Ended(_) => None,
-    }
+    Ok(LateFacts { count: tasks.len() as u64, has_more: after.is_some(), oldest })
 }
 
 async fn chain(ledger: &Ledger, options: &DoctorOptions) -> Result<ChainFacts, Error> {

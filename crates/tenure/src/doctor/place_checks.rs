@@ -14,6 +14,9 @@ const OF_FILES: [CheckName; 4] =
     [CheckName::Integrity, CheckName::WalSize, CheckName::Disk, CheckName::Permissions];
 const OF_POSTGRES: [CheckName; 4] =
     [CheckName::Fsync, CheckName::FullPageWrites, CheckName::SynchronousCommit, CheckName::Standbys];
+/// Why the checks of a store of the other kind are skipped.
+const OF_FILES_ONLY: &str = "only a store in a file is checked for this";
+const OF_POSTGRES_ONLY: &str = "the store is a file";
 
 /// Every check of the place. Those of another kind of store are skipped.
 pub fn place_checks(facts: &Facts) -> Vec<CheckOutcome> {
@@ -31,13 +34,19 @@ pub fn place_checks(facts: &Facts) -> Vec<CheckOutcome> {
     let health = match &facts.health {
         Ok(health) => health,
         Err(error) => {
-            let names = if facts.kind == StoreKind::File { OF_FILES } else { OF_POSTGRES };
-            return names.into_iter().map(|name| unreadable(name, error, facts)).collect();
+            let (own, others, reason) = match facts.kind {
+                StoreKind::File => (OF_FILES, OF_POSTGRES, OF_POSTGRES_ONLY),
+                StoreKind::Memory | StoreKind::Postgres | StoreKind::Server => {
+                    (OF_POSTGRES, OF_FILES, OF_FILES_ONLY)
+                }
+            };
+            let own = own.map(|name| unreadable(name, error, facts));
+            return own.into_iter().chain(others.map(|name| skipped(name, reason))).collect();
         }
     };
     let of_file = match &health.file {
         Some(file) => vec![integrity(file), wal_size(file), disk(file), permissions(file)],
-        None => OF_FILES.map(|name| skipped(name, "only a store in a file is checked for this")).into(),
+        None => OF_FILES.map(|name| skipped(name, OF_FILES_ONLY)).into(),
     };
     let of_postgres = match &health.postgres {
         Some(postgres) => vec![
@@ -46,7 +55,7 @@ pub fn place_checks(facts: &Facts) -> Vec<CheckOutcome> {
             synchronous_commit(postgres),
             standbys(postgres),
         ],
-        None => OF_POSTGRES.map(|name| skipped(name, "the store is a file")).into(),
+        None => OF_POSTGRES.map(|name| skipped(name, OF_POSTGRES_ONLY)).into(),
     };
     of_file.into_iter().chain(of_postgres).collect()
 }

@@ -6,7 +6,6 @@ use tenure_api::doctor::{CheckName, CheckResult, Verdict};
 use tenure_api::instant::{print, print_seconds, rough};
 use tenure_core::compensation::{Compensation, Status};
 use tenure_core::id::{Kind, Namespace};
-use tenure_core::policy::OnLapse;
 use tenure_core::task::{Overrun, State, Task};
 use tenure_core::time::{Span, Time};
 use tenure_store::overview::{Oldest, StateCount};
@@ -88,6 +87,12 @@ fn lapsed_at(task: &Task) -> Option<Time> {
     leased.or_else(|| task.reservation().map(|reservation| reservation.expires_at))
 }
 
+/// Whether recovery would leave a stale task to its next owner, by its policy: for good, or still.
+fn is_left_to_owners(task: &Task, now: Time) -> bool {
+    let waits = |lease| task.recover_after().is_some() && task.recoverable_at(lease) > now;
+    task.is_held_back() || task.lease().is_some_and(waits)
+}
+
 fn stale(facts: &Facts, namespaces: &[NamespaceFacts]) -> CheckOutcome {
     let (name, now) = (CheckName::Stale, facts.now());
     let states = namespaces.iter().flat_map(|one| &one.overview.states);
@@ -107,14 +112,11 @@ fn stale(facts: &Facts, namespaces: &[NamespaceFacts]) -> CheckOutcome {
             );
             let result = CheckResult::new(name, Verdict::Warn, words);
             let result = result.fact("oldest", TaskName::of(task).to_string());
-            // Under `hold` recovery leaves it to the next owner.
-            let is_held = task.policy.on_lapse == OnLapse::Hold && task.cancel.is_none();
-            result.mended_by(match (is_held, task.state()) {
-                (true, State::Running) => {
-                    let rest = format!("task acquire {} --owner \"$(hostname)/$$\"", task.id);
-                    in_namespace(&task.namespace, &rest)
-                }
-                (_, _) => recover_command(facts, RecoveryRun::Once, task.owes()),
+            result.mended_by(if is_left_to_owners(task, now) {
+                let rest = format!("task acquire {} --owner \"$(hostname)/$$\"", task.id);
+                in_namespace(&task.namespace, &rest)
+            } else {
+                recover_command(facts, RecoveryRun::Once, task.owes())
             })
         }
     };

@@ -37,7 +37,7 @@ pub(super) struct Unfit {
 }
 
 /// When it could be reclaimed; none if it waits for nothing that recovery handles.
-pub(super) fn due_at(task: &Task) -> Option<Time> {
+pub(crate) fn due_at(task: &Task) -> Option<Time> {
     Due::of(task).filter(|due| !due.held_back).map(|due| due.reclaimable_at())
 }
 
