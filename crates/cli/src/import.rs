@@ -29,8 +29,8 @@ const REFUSED: u8 = 3;
 /// Import what `tenure export` wrote
 ///
 /// Use it to move a store. Each line is checked before it is written, and the chains of the new store are those of the old one. A line
-/// that is refused is named with its number and the reason, and the exit status is 3; all others are imported. Repeat the command after
-/// an interruption: it skips what is there. The store may have other tasks; ids that are taken are refused.
+/// that is refused is named with its number and the reason, and the exit status is 3; all others are imported, if the first line is
+/// that of an export. Repeat the command after an interruption: it skips what is there. The store may have other tasks; ids that are taken are refused.
 ///
 /// With --from-task-sagas it takes the tasks of another program's SQLite file instead, while that is in use: each row by itself, with who
 /// holds it. Repeat it to take what is new there.

@@ -26,7 +26,7 @@ const STATES: [&str; 4] = ["completed", "failed", "compensated", "quarantined"];
 /// Delete tasks that ended long ago
 ///
 /// Use it to keep the store small, from a timer or by hand; `tenure serve --retain` does it by itself. Each history is verified
-/// first, and a task whose history does not hold is kept and named. Ids and saga ids of pruned tasks stay taken, and
+/// first, and a task whose history does not hold is kept and reported. Ids and saga ids of pruned tasks stay taken, and
 /// `tenure audit verify` knows their heads. Nothing is deleted that a named cursor has not passed. It runs beside the
 /// database, in steps: if it is stopped, what was done stays done, and it can be repeated with the same options.
 #[derive(Args)]
