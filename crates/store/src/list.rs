@@ -47,6 +47,17 @@ pub struct Filter {
 tenure_core::with_changes!(Filter);
 
 impl Filter {
+    /// Only in one of these states or, if `or_open`, in any in which a task has not ended.
+    pub fn in_states(&mut self, states: Vec<State>, or_open: bool) {
+        if !or_open || states.is_empty() {
+            // Alone, `open` is a condition of its own, which costs less than a list of states.
+            (self.states, self.open) = (states, self.open || or_open);
+            return;
+        }
+        let is_meant = |state: &State| state.terminal().is_none() || states.contains(state);
+        self.states = State::ALL.into_iter().filter(is_meant).collect();
+    }
+
     /// As parameters of a query, without the namespace, which is a part of the path. A new field that is forgotten here does not
     /// compile.
     #[doc(hidden)]

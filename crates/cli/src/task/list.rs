@@ -125,10 +125,11 @@ impl List {
         let for_a_person = |state: &State| matches!(state, State::Failed | State::Quarantined);
         let asks_for_open = self.states.iter().any(|choice| choice.state().is_none());
         let states: Vec<State> = self.states.into_iter().filter_map(StateChoice::state).collect();
-        let only_for_a_person = !states.is_empty() && states.iter().all(for_a_person);
+        let only_for_a_person = !asks_for_open && !states.is_empty() && states.iter().all(for_a_person);
         let unattended = (self.ended_badly || only_for_a_person) && !self.all;
         let mut filter = Filter::default();
-        filter.states = states;
+        filter.open = self.open;
+        filter.in_states(states, asks_for_open);
         filter.cause = self.cause;
         filter.queue = self.queue.map(Queue::new).transpose()?;
         filter.owner = self.owner.map(Owner::new).transpose()?;
@@ -137,7 +138,6 @@ impl List {
         filter.saga_id = self.saga_id.map(SagaId::new).transpose()?;
         filter.labels = labels?;
         filter.stale = self.stale;
-        filter.open = self.open || asks_for_open;
         filter.ended_badly = self.ended_badly;
         filter.unattended = unattended;
         filter.order = self.order;

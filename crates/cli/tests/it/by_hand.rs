@@ -242,7 +242,7 @@ fn who_held_a_task_last_is_shown_and_open_is_a_state() {
          tick 30
          task release left --owner w2 --epoch 1 --reason later",
     );
-    assert_snapshot!(world.tells("task show t\n-q task list --state open\n-q task list --state open --all\n-q task list --last-owner w1\n-q task list --state quarantined --last-owner w1"), @"
+    assert_snapshot!(world.tells("task show t\n-q task list --state open\n-q task list --state open --all\n-q task list --last-owner w1\n-q task list --state quarantined --last-owner w1\n-q task list --state open --state quarantined"), @"
     $ tenure task show t
     task       t
     state      quarantined
@@ -265,6 +265,9 @@ fn who_held_a_task_last_is_shown_and_open_is_a_state() {
     $ tenure -q task list --last-owner w1
     t
     $ tenure -q task list --state quarantined --last-owner w1
+    t
+    $ tenure -q task list --state open --state quarantined
+    left
     t
     ");
 }

@@ -61,7 +61,8 @@ pub(crate) async fn filter(asked: &Asked) -> Result<Filter, Problem> {
     let (open, states): (Vec<_>, Vec<_>) = query.all("state").iter().partition(|word| *word == OPEN);
     let states = states.into_iter().map(|word| parse_word("state", word));
     let mut filter = Filter::default();
-    filter.states = states.collect::<Result<_, _>>()?;
+    filter.open = query.flag("open")?;
+    filter.in_states(states.collect::<Result<_, _>>()?, !open.is_empty());
     filter.cause = query.one("cause")?.map(|word| parse_word("cause", word)).transpose()?;
     filter.queue = query.one("queue")?.map(Queue::new).transpose()?;
     filter.owner = query.one("owner")?.map(Owner::new).transpose()?;
@@ -70,7 +71,6 @@ pub(crate) async fn filter(asked: &Asked) -> Result<Filter, Problem> {
     filter.saga_id = query.one("saga_id")?.map(SagaId::new).transpose()?;
     filter.labels = labels.collect::<Result<_, Refusal>>()?;
     filter.stale = query.flag("stale")?;
-    filter.open = query.flag("open")? || !open.is_empty();
     filter.ended_badly = query.flag("ended_badly")?;
     filter.unattended = query.flag("unattended")?;
     if let Some(text) = query.one("since")? {

@@ -354,6 +354,16 @@ fn lists_are_filtered_and_go_on_where_they_ended() {
             ["t3", "t1"]
         );
         assert_eq!(ids(&client.get(&format!("{TASKS}?state=running")).await.done(200)), Vec::<String>::new());
+        let parked = json!({"as": "alice", "reason": "needs a look"});
+        client.post(&format!("{TASKS}/other/quarantine"), parked).await.done(200);
+        let open = ids(&client.get(&format!("{TASKS}?state=open")).await.done(200));
+        assert_eq!(open, ["t4", "t3", "t2", "t1", "t0"]);
+        let either = ids(&client.get(&format!("{TASKS}?state=open&state=quarantined")).await.done(200));
+        assert_eq!(either, ["other", "t4", "t3", "t2", "t1", "t0"]);
+        assert_eq!(
+            ids(&client.get(&format!("{TASKS}?open=true&state=quarantined")).await.done(200)),
+            Vec::<String>::new()
+        );
         let all = client.get("/v1/tasks?queue=q").await.done(200);
         assert_eq!(ids(&all)[0], "elsewhere", "over all namespaces");
         assert_eq!(client.get("/v1/namespaces").await.done(200), json!({"namespaces": ["default", "shop"]}));
