@@ -11,6 +11,8 @@ use tenure::clock::ManualClock;
 use tenure::core::time::Time;
 
 use crate::frozen::Frozen;
+use crate::serving::{Serving, ask};
+use crate::waiting::until;
 
 /// Two tasks that ended 100 days ago, and one that is open.
 fn old_tasks() -> Frozen {
@@ -113,6 +115,40 @@ fn a_follower_with_a_name_goes_on_where_it_was_and_stops_prune() {
     assert_eq!(world.run("events --cursor-name mailer --after e1").status, 2);
 }
 
+#[test]
+fn a_server_prunes_all_namespaces_by_itself_and_counts_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite:{}", folder.path().join("tasks.db").display());
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        end_long_ago(&url, 3).await;
+        let ledger = Ledger::open(&url).await.expect("opens").in_namespace("shop").expect("a namespace");
+        ledger.create("young").await.expect("created");
+        ledger.mark_completed("young", "by hand").await.expect("completed");
+        // Its follower has seen nothing, and so holds nothing in another namespace.
+        ledger.named_cursor("mailer").await.expect("a cursor");
+    });
+    let mut serving = Serving::start(folder.path(), &["--retain", "30d"]);
+    let metric = |name: &str| {
+        let (_, page) = ask(&serving.url, "GET /metrics HTTP/1.1");
+        let line = page.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()));
+        line.and_then(|value| value.parse::<f64>().ok())
+    };
+    until("the end of a run", || metric("tenure_prune_age_seconds ").is_some());
+    assert_eq!(metric("tenure_pruned_total "), Some(3.0));
+    assert_eq!(metric("tenure_prune_held "), Some(0.0));
+    assert_eq!(
+        (metric("tenure_prune_errors_total "), metric("tenure_prune_corrupt ")),
+        (Some(0.0), Some(0.0))
+    );
+    let (status, _) = ask(&serving.url, "GET /v1/default/tasks/t0 HTTP/1.1");
+    assert_eq!(status, 404);
+    let (status, _) = ask(&serving.url, "GET /v1/shop/tasks/young HTTP/1.1");
+    assert_eq!(status, 200);
+    // It rests for an hour now, and ends all the same.
+    assert_eq!(serving.stop(), Some(0));
+}
+
 const KILLS: u64 = 20;
 const TASKS: usize = 800;
 
@@ -122,19 +158,7 @@ fn a_prune_that_is_killed_at_any_moment_leaves_a_whole_store_and_can_be_repeated
     let url = format!("sqlite:{}", folder.path().join("tenure.db").display());
     let archive = folder.path().join("pruned.jsonl");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(async {
-        // Long ago by every clock.
-        let clock = ManualClock::at(Time::from_micros(1_577_836_800_000_000));
-        let ledger = Ledger::builder().clock(Arc::new(clock)).open(&url).await.expect("opens");
-        let ids: Vec<String> = (0..TASKS).map(|number| format!("t{number}")).collect();
-        let ending = ids.iter().map(|id| async {
-            ledger.create(id).await?;
-            ledger.mark_completed(id, "by hand").await.map(drop)
-        });
-        for ended in futures_of(ending).await {
-            ended.expect("ended");
-        }
-    });
+    runtime.block_on(end_long_ago(&url, TASKS));
     let prune = || {
         Command::new(env!("CARGO_BIN_EXE_tenure"))
             .args(["--store", &url, "prune", "--older-than", "90d", "--archive"])
@@ -159,6 +183,20 @@ fn a_prune_that_is_killed_at_any_moment_leaves_a_whole_store_and_can_be_repeated
     let text = std::fs::read_to_string(&archive).expect("the archive");
     assert_eq!(archived(&text).len(), TASKS);
     assert!(text.lines().last().is_some_and(|line| line.starts_with("{\"end\":")));
+}
+
+/// Tasks that ended long ago by every clock.
+async fn end_long_ago(url: &str, count: usize) {
+    let clock = ManualClock::at(Time::from_micros(1_577_836_800_000_000));
+    let ledger = Ledger::builder().clock(Arc::new(clock)).open(url).await.expect("opens");
+    let ids: Vec<String> = (0..count).map(|number| format!("t{number}")).collect();
+    let ending = ids.iter().map(|id| async {
+        ledger.create(id).await?;
+        ledger.mark_completed(id, "by hand").await.map(drop)
+    });
+    for ended in futures_of(ending).await {
+        ended.expect("ended");
+    }
 }
 
 /// The store holds, and each task is there or pruned. Returns the pruned.
