@@ -276,9 +276,7 @@ impl Act {
         if self != Act::UndoOnly {
             return Ok(vec![self.command_for(task, fields, (actor, request), random)?]);
         }
-        if !task.owes() {
-            return Err(Refusal::new(Code::WrongState, "it owes nothing that could be undone"));
-        }
+        owes_something(task)?;
         let own = request.as_ref().map_or_else(|| random.new_id(), ToString::to_string);
         let new = TaskId::named("request", format!("undo-{own}"))?;
         let part = |name| {
@@ -323,8 +321,9 @@ impl Act {
     fn best_forecast(self, task: &Task, now: Time, random: &dyn RandomSource) -> Option<Decision> {
         let plain = to_be_given(task);
         if self == Act::UndoOnly {
+            owes_something(task).ok()?;
             let retried = Act::Retry.forecast(task, &plain, now, random).ok()?;
-            let (new, _) = retried.successor.as_ref().filter(|_| task.owes())?;
+            let (new, _) = retried.successor.as_ref()?;
             return Act::Cancel.forecast(new, &plain, now, random).is_ok().then_some(retried);
         }
         let waived = || Fields {
@@ -333,6 +332,14 @@ impl Act {
         };
         let plainly = self.forecast(task, &plain, now, random).ok();
         plainly.or_else(|| self.settles_owed().then(|| self.forecast(task, &waived(), now, random).ok())?)
+    }
+}
+
+/// Undo only needs something to undo; a retry of the same task does not.
+fn owes_something(task: &Task) -> Result<(), Refusal> {
+    match task.owes() {
+        true => Ok(()),
+        false => Err(Refusal::new(Code::WrongState, "it owes nothing that could be undone")),
     }
 }
 
@@ -428,9 +435,9 @@ fn unhandled(act: Act, task: &Task, watchers: &Watchers) -> Option<String> {
 pub fn why_not(act: Act, task: &Task, now: Time, random: &dyn RandomSource) -> Option<String> {
     let fields = to_be_given(task);
     let first = if act == Act::UndoOnly { Act::Retry } else { act };
-    let refused = first.forecast(task, &fields, now, random).err().map(|refusal| refusal.message.to_string());
-    let owes_nothing = act == Act::UndoOnly && !task.owes();
-    refused.or_else(|| owes_nothing.then(|| "it owes nothing that could be undone".to_owned()))
+    let forecast = first.forecast(task, &fields, now, random).map(drop);
+    let refused = forecast.and_then(|()| if act == Act::UndoOnly { owes_something(task) } else { Ok(()) });
+    refused.err().map(|refusal| refusal.message.to_string())
 }
 
 /// What an action does besides changing the state.

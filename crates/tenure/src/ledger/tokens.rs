@@ -21,7 +21,7 @@ impl Ledger {
             role,
             namespaces: NamespaceScope::These([self.namespace.clone()].into()),
             lifetime: None,
-            created_by: self.anybody(),
+            created_by: self.own_actor(),
         });
         CreateToken { ledger: self.clone(), new }
     }
@@ -34,24 +34,19 @@ impl Ledger {
 
     /// Revokes the token with that name, from now on. A token that is already revoked is returned unchanged.
     pub async fn revoke_token(&self, name: &str) -> Result<Token, Error> {
-        self.store.revoke_token(Actor::named("name", name)?.into(), self.anybody()).await
+        self.store.revoke_token(Actor::named("name", name)?.into(), self.own_actor()).await
     }
 
     /// The same, only if the hash of its secret is this one. It is refused with `exists` if the name was given to another token
     /// since: so a person who decided about one token never revokes another.
     pub async fn revoke_token_with_hash(&self, name: &str, hash: TokenHash) -> Result<Token, Error> {
         let which = TokenToRevoke { name: Actor::named("name", name)?, hash: Some(hash) };
-        self.store.revoke_token(which, self.anybody()).await
+        self.store.revoke_token(which, self.own_actor()).await
     }
 
     /// Every namespace of the store that has a task.
     pub async fn namespaces(&self) -> Result<Vec<Namespace>, Error> {
         self.store.namespaces().await
-    }
-
-    /// The actor if no lease is involved.
-    fn anybody(&self) -> Actor {
-        self.actor.clone().unwrap_or_else(Actor::anonymous)
     }
 }
 
