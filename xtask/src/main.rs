@@ -89,6 +89,9 @@ Usage: cargo xtask <command>
                      ARGS: --sizes, --rounds, --folder, --keep, --url for PostgreSQL.
   bench soak [ARGS]  An hour of `tenure serve` at half of its highest rate: latency, memory and files, minute by minute;
                      ARGS: --minutes, --tasks, --leased, --folder.
+  bench upkeep [ARGS]
+                     How long a whole store takes to export, import and verify, in how much memory, and what pruning half of it
+                     costs those who work; ARGS: --tasks, --rounds, --seconds, --folder, --into URL.
   bench viewers [ARGS]
                      What twenty people at the console cost claims and heartbeats, and what they wait for their pages; ARGS: --tasks,
                      --leased, --viewers, --rounds, --seconds, --folder.
@@ -151,7 +154,7 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
         ["bench", "http", further @ ..] => {
             cargo(&root, &[&["bench", "-p", "tenure-server", "--bench", "http", "--"], further].concat())
         }
-        ["bench", bench @ ("growth" | "soak" | "viewers"), further @ ..] => {
+        ["bench", bench @ ("growth" | "soak" | "upkeep" | "viewers"), further @ ..] => {
             cargo(&root, &[&["bench", "-p", "tenure-cli", "--bench", bench, "--"], further].concat())
         }
         ["bench", "python", further @ ..] => bench::python::run(&root, further),

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use tenure::Ledger;
 use tenure::core::command::Holder;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
@@ -57,22 +58,26 @@ fn main() {
     let folder = word_after("--folder").unwrap_or_else(|| "/var/tmp".to_owned());
     let folder = tempfile::tempdir_in(folder).expect("a folder");
     let store = format!("sqlite:{}", folder.path().join("tasks.db").display());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    runtime.expect("a runtime").block_on(async {
+    let runtime = || {
+        let built = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        built.expect("a runtime")
+    };
+    let (work, viewers) = (runtime(), runtime());
+    work.block_on(async {
         tokio::select! {
-            () = compare(&store, tasks, leased) => {}
+            () = compare(&store, (tasks, leased), viewers.handle()) => {}
             _ = tokio::signal::ctrl_c() => println!("interrupted"),
         }
     });
 }
 
-async fn compare(store: &str, tasks: usize, leased: usize) {
+async fn compare(store: &str, (tasks, leased): (usize, usize), elsewhere: &Handle) {
     let server = ServerProcess::start(store);
     let ledger = Ledger::open(&server.url).await.expect("opens");
     finish(&ledger, tasks).await;
     let holders = lease(&ledger, leased).await;
     println!("{tasks} tasks and {leased} leases, {} MiB resident\n", server.resident_mib().0);
-    let viewers = Arc::new(Viewers::of(&server.url));
+    let viewers = Arc::new(Viewers::of(&server.url, elsewhere));
     let idle = viewers.idle().await;
 
     let work = Arc::new(Work { ledger, next: AtomicUsize::new(0), taken: Mutex::default() });
@@ -194,14 +199,16 @@ impl Work {
 /// Those who look.
 struct Viewers {
     url: String,
+    /// Where they run: not in the thread that measures the commands, which would measure them, too.
+    elsewhere: Handle,
     http: reqwest::Client,
     taken: Mutex<Latencies>,
 }
 
 impl Viewers {
-    fn of(url: &str) -> Viewers {
+    fn of(url: &str, elsewhere: &Handle) -> Viewers {
         let http = reqwest::Client::builder().build().expect("a client");
-        Viewers { url: url.to_owned(), http, taken: Mutex::default() }
+        Viewers { url: url.to_owned(), elsewhere: elsewhere.clone(), http, taken: Mutex::default() }
     }
 
     fn take(&self) -> Latencies {
@@ -232,7 +239,7 @@ impl Viewers {
         let mut looking = JoinSet::new();
         for nth in 0..count {
             let page = PAGES[nth % PAGES.len()];
-            looking.spawn(Arc::clone(self).watch(page));
+            looking.spawn_on(Arc::clone(self).watch(page), &self.elsewhere);
         }
         looking
     }

@@ -36,14 +36,18 @@ impl ServerProcess {
 
     /// The memory that it has now and that it had at most, in MiB.
     pub(crate) fn resident_mib(&self) -> (u64, u64) {
-        let path = format!("/proc/{}/status", self.process.id());
-        let status = std::fs::read_to_string(path).expect("it runs, on Linux");
-        let kib = |field: &str| -> u64 {
-            let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a size");
-            line.trim().trim_end_matches(" kB").parse().expect("a number")
-        };
-        (kib("VmRSS:") / 1_024, kib("VmHWM:") / 1_024)
+        resident_mib(&self.process).expect("it runs, on Linux")
     }
+}
+
+/// The memory that a process has now and that it had at most, in MiB; none once it has ended.
+pub(crate) fn resident_mib(process: &Child) -> Option<(u64, u64)> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
+    let mib = |field: &str| -> Option<u64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+        Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? / 1_024)
+    };
+    Some((mib("VmRSS:")?, mib("VmHWM:")?))
 }
 
 impl Drop for ServerProcess {

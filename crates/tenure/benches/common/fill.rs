@@ -14,8 +14,13 @@ const FILLED: usize = 1_000;
 
 /// Stores tasks that are completed.
 pub(crate) async fn finish(ledger: &Ledger, count: usize) {
-    in_parts(ledger, count, async |ledger: Ledger, tasks| {
-        let names: Vec<String> = tasks.map(life_name).collect();
+    finish_named(ledger, count, life_name).await;
+}
+
+/// The same, with other names.
+pub(crate) async fn finish_named(ledger: &Ledger, count: usize, named: fn(usize) -> String) {
+    in_parts(ledger, count, move |ledger, tasks| async move {
+        let names: Vec<String> = tasks.map(named).collect();
         live_together(&ledger, &names, Life::SHORT, &mut Vec::new()).await;
         Vec::<()>::new()
     })
