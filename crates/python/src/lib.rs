@@ -6,6 +6,7 @@
 //! it ends.
 
 mod clock;
+mod cursors;
 mod errors;
 mod fork;
 mod jobs;

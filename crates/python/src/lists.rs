@@ -17,6 +17,9 @@ use crate::ledger::Ledger;
 use crate::port::Port;
 use crate::wait::{run, seconds};
 
+/// As a state it stands for each in which a task has not ended.
+const OPEN: &str = "open";
+
 /// Which tasks a list contains, as Python gives it.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
@@ -40,8 +43,10 @@ struct Wanted {
 impl Wanted {
     fn filter(self) -> Result<Filter, Refusal> {
         let mut filter = Filter::default();
-        let states = self.states.iter().map(|word| parse_word("state", word));
-        filter.states = states.collect::<Result<_, _>>()?;
+        let (open, states): (Vec<_>, Vec<_>) = self.states.iter().partition(|word| *word == OPEN);
+        let states = states.into_iter().map(|word| parse_word("state", word)).collect::<Result<_, _>>()?;
+        filter.open = self.open;
+        filter.in_states(states, !open.is_empty());
         filter.cause = self.cause.map(|word| parse_word("cause", &word)).transpose()?;
         filter.queue = self.queue.map(Queue::new).transpose()?;
         filter.owner = self.owner.map(Owner::new).transpose()?;
@@ -52,7 +57,6 @@ impl Wanted {
             self.labels.into_iter().map(|(key, value)| Ok((LabelKey::new(key)?, LabelValue::new(value)?)));
         filter.labels = labels.collect::<Result<_, Refusal>>()?;
         filter.stale = self.stale;
-        filter.open = self.open;
         filter.ended_badly = self.ended_badly;
         filter.unattended = self.unattended;
         filter.since = self.since.map(|text| instant::parse("since", &text)).transpose()?;

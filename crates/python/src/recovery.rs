@@ -1,5 +1,6 @@
 //! The recovery of the library, whose undo handlers are run by Python.
 
+use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -76,7 +77,7 @@ impl Handler for AskPython {
 impl Recovery {
     /// Prepares recovery with a handler for each kind, given as its name, the most tries and the seconds that one may take.
     #[new]
-    #[pyo3(signature = (ledger, handlers, *, owner, ttl, at_once, handler_wait, grace, namespace))]
+    #[pyo3(signature = (ledger, handlers, *, owner, ttl, at_once, handler_wait, grace, namespace, tries_now))]
     #[expect(clippy::too_many_arguments, reason = "each has its name in Python")]
     fn new(
         py: Python<'_>,
@@ -88,6 +89,7 @@ impl Recovery {
         handler_wait: f64,
         grace: f64,
         namespace: Option<&str>,
+        tries_now: Option<u32>,
     ) -> PyResult<Recovery> {
         let ledger = ledger.open_one()?;
         let refused = |error: Error| errors::exception(py, &error);
@@ -112,6 +114,7 @@ impl Recovery {
             options.handler_wait = length(handler_wait);
             options.grace = length(grace);
             options.namespace = namespace;
+            options.tries_now = tries_now.and_then(NonZeroU32::new);
         });
         let tell = sender.downgrade();
         let recovery = TenureRecovery::new(ledger).handlers(asking).options(options).on_recovered(

@@ -10,7 +10,8 @@ use crate::ledger::Ledger;
 use crate::port::Port;
 use crate::wait::{run, seconds};
 
-fn acting(ledger: TenureLedger, by: Option<String>) -> Result<TenureLedger, Error> {
+/// The ledger of the one who acts, if that is said.
+pub(crate) fn acting(ledger: TenureLedger, by: Option<String>) -> Result<TenureLedger, Error> {
     by.map_or(Ok(ledger.clone()), |by| ledger.acting_as(&by))
 }
 

@@ -132,6 +132,62 @@ def test_the_history_is_read_and_followed(ledger: tenure.Ledger) -> None:
     assert next(following).task == "later"
 
 
+def test_a_named_cursor_goes_on_behind_what_was_handled(ledger: tenure.Ledger) -> None:
+    for id in ("a", "b", "c"):
+        ledger.create(id)
+    first = ledger.events(cursor_name="mailer")
+    assert [next(first).task, next(first).task] == ["a", "b"]
+    # Nobody said that b was handled.
+    first.close()
+    (place,) = ledger.cursors()
+    assert (place.name, place.behind, place.more) == ("mailer", 2, False) and place.lag is not None
+    assert [event.task for event in ledger.events(cursor_name="mailer")] == ["b", "c"]
+    assert not list(ledger.events(cursor_name="mailer"))
+    ledger.create("later")
+    following = ledger.events(cursor_name="mailer", follow=True)
+    assert next(following).task == "later"
+    threading.Timer(0.1, ledger.create, ("last",)).start()
+    # Nothing was there for a while, so the place is stored before the next one comes.
+    assert next(following).task == "last"
+    assert [one.behind for one in ledger.cursors()] == [1]
+
+
+def test_a_named_cursor_moves_forward_only_and_is_forgotten(ledger: tenure.Ledger) -> None:
+    ledger.create("a")
+    (a,) = ledger.events()
+    ledger.create("b")
+    moved = ledger.move_cursor("mailer", ledger.newest())
+    assert moved.behind == 0 and moved.lag is None
+    with pytest.raises(tenure.Conflict) as back:
+        ledger.move_cursor("mailer", a.cursor)
+    assert back.value.code == "stale_write"
+    # Two loops with one name: the slower one is told.
+    slow = ledger.events(cursor_name="digest")
+    next(slow)
+    ledger.move_cursor("digest", ledger.newest())
+    next(slow)
+    with pytest.raises(tenure.Conflict):
+        slow.close()
+    assert ledger.forget_cursor("mailer").cursor == moved.cursor
+    assert [one.name for one in ledger.cursors()] == ["digest"]
+    with pytest.raises(tenure.NotFound):
+        ledger.forget_cursor("mailer")
+    for wrong in ({"task": "a"}, {"after": a.cursor}):
+        with pytest.raises(tenure.InvalidInput) as refused:
+            next(ledger.events(**wrong, cursor_name="mailer"))
+        assert refused.value.field == "cursor_name"
+
+
+def test_open_stands_for_several_states_beside_others(ledger: tenure.Ledger) -> None:
+    for id in ("waits", "ended", "cancelled"):
+        ledger.create(id)
+    task = ledger.acquire("ended", owner="w", keep=False)
+    ledger.complete("ended", owner="w", epoch=task.epoch)
+    ledger.cancel("cancelled", reason="not needed", as_="alice")
+    assert {task.id for task in ledger.list(state=("open", "completed"))} == {"waits", "ended"}
+    assert [task.id for task in ledger.list(state="open")] == ["waits"]
+
+
 def test_wait_returns_when_the_task_has_ended(ledger: tenure.Ledger) -> None:
     ledger.create("t")
     assert not ledger.wait("t", timeout=0.05).is_ended

@@ -57,6 +57,28 @@ def test_a_handler_that_gives_up_parks_the_task(tenure_ledger: tenure.Ledger, te
     assert task.cause == "undo_failed" and task.compensations[0].last_error == "the disk is gone"
 
 
+def test_tries_now_hands_back_what_fails(tenure_ledger: tenure.Ledger, tenure_clock: ManualClock) -> None:
+    stale(tenure_ledger, tenure_clock, "a")
+    handled: list[tenure.RecoveredTask] = []
+    recovery = tenure.Recovery(tenure_ledger, tries_now=1, on_recovered=handled.append)
+
+    @recovery.on("rm", tries=2)
+    def remove(_: tenure.UndoCall) -> str:
+        raise RuntimeError("the disk is away")
+
+    assert recovery.once().outcomes["handed_back"] == 1
+    assert "after 1 try" in (handled[0].because or "")
+    assert tenure_ledger.get("t").compensations[0].tries == 1
+    tenure_clock.advance(60)
+    # The next sweep goes on counting.
+    again = tenure.Recovery(tenure_ledger, tries_now=1)
+    again.on("rm", tries=2)(remove)
+    assert again.once().outcomes["quarantined"] == 1
+    with pytest.raises(tenure.InvalidInput) as refused:
+        tenure.Recovery(tenure_ledger, tries_now=0)
+    assert refused.value.field == "tries_now"
+
+
 def test_a_kind_that_nobody_handles_parks_the_task_and_undoes_nothing(
     tenure_ledger: tenure.Ledger, tenure_clock: ManualClock
 ) -> None:

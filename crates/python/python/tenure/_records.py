@@ -487,6 +487,22 @@ class Event(Record):
     hash = _text("hash", "The hash that chains it to the event before it: SHA-256 in hexadecimal digits.")
 
 
+class NamedCursor(Record):
+    """The stored place of a follower in the history of a namespace."""
+
+    __slots__ = ()
+    _shown = ("name", "cursor", "behind", "lag")
+
+    namespace = _text("namespace", "The namespace that it follows.")
+    name = _text("name", "Its name.")
+    cursor = _text("cursor", "The cursor of the last event that its follower has handled.")
+    moved_at = _instant("moved_at", "When it was moved last.")
+    moved_by = _text("moved_by", "Who moved it last.")
+    behind = _number("behind", "How many events of the namespace come after it, among the next 10,000 of the store.")
+    more = _flag("more", "Whether there are more events than were looked at.")
+    lag = _maybe_length("lag", "How long ago the first of these events happened; ``None`` if none was seen.")
+
+
 class Note(Record):
     """A note on a task."""
 

@@ -54,6 +54,7 @@ class Handlers:
         at_once: int,
         handler_wait: Duration,
         grace: Duration,
+        tries_now: int | None,
         on_recovered: Callable[[RecoveredTask], object] | None,
     ) -> None:
         self._ledger = ledger
@@ -63,6 +64,7 @@ class Handlers:
         self._at_once = at_once_of(at_once)
         self._handler_wait = seconds_of(handler_wait, "handler_wait")
         self._grace = seconds_of(grace, "grace")
+        self._tries_now = None if tries_now is None else at_once_of(tries_now, "tries_now")
         self._on_recovered = on_recovered
         self._handlers: dict[str, tuple[Callable[[UndoCall], Any], int, float]] = {}
         self._running: _native.Recovery | None = None
@@ -101,6 +103,7 @@ class Handlers:
             at_once=self._at_once,
             handler_wait=self._handler_wait,
             grace=self._grace,
+            tries_now=self._tries_now,
         )
 
     def _begin(self, watch: bool) -> _native.Recovery | None:
@@ -154,9 +157,14 @@ class Recovery(Handlers):
         at_once: int = 8,
         handler_wait: Duration = 600,
         grace: Duration = 10,
+        tries_now: int | None = None,
         on_recovered: Callable[[RecoveredTask], object] | None = None,
     ) -> None:
-        """``namespace``: only its tasks; by default those of all namespaces. ``on_recovered`` is called for each handled task."""
+        """``namespace``: only its tasks; by default those of all namespaces. ``on_recovered`` is called for each handled task.
+
+        ``tries_now``: how often ``once`` tries an undo that fails before it hands the task back for the next sweep, which goes on counting;
+        by default as often as its handler allows. ``watch`` hands back after each failed try, whatever this says.
+        """
         super().__init__(
             ledger._native,
             owner=owner,
@@ -165,6 +173,7 @@ class Recovery(Handlers):
             at_once=at_once,
             handler_wait=handler_wait,
             grace=grace,
+            tries_now=tries_now,
             on_recovered=on_recovered,
         )
         self._at_work: set[str] = set()

@@ -20,6 +20,7 @@ from .._records import (
     Compensation,
     Event,
     Holding,
+    NamedCursor,
     NewToken,
     Overview,
     Policy,
@@ -45,8 +46,8 @@ _PAGE = 100
 #: How often ``set`` reads a record again that somebody else changed before it was put back.
 _SET_TRIES = 5
 
-#: Asked for as a state: every one but the terminal ones.
-_OPEN = "open"
+#: At least so many seconds are between two times that the place of a named cursor is stored while events come.
+_STORED_APART = 1.0
 
 
 async def open(
@@ -692,7 +693,7 @@ class Ledger:
             since = await self.now() - timedelta(seconds=seconds_of(since, "since"))
         states = [] if state is None else [state] if isinstance(state, str) else [*state]
         wanted: dict[str, Any] = {
-            "states": [one for one in states if one != _OPEN],
+            "states": states,
             "cause": cause,
             "queue": queue,
             "owner": owner,
@@ -701,7 +702,7 @@ class Ledger:
             "saga_id": saga_id,
             "labels": [*(labels or {}).items()],
             "stale": stale,
-            "open": open or _OPEN in states,
+            "open": open,
             "ended_badly": ended_badly,
             "unattended": unattended,
             "since": None if since is None else instant_text(since, "since"),
@@ -727,25 +728,78 @@ class Ledger:
             yield task
 
     async def events(
-        self, task: str | None = None, *, after: str | None = None, follow: bool = False
+        self,
+        task: str | None = None,
+        *,
+        after: str | None = None,
+        follow: bool = False,
+        cursor_name: str | None = None,
     ) -> AsyncIterator[Event]:
         """The history after ``after``, the oldest first: of one task, or of the namespace.
 
         With ``follow`` it never ends, and waits for new events. An event that can't be read raises ``Corrupt``, after those that were read
         with it; to go on behind it, begin again with ``after=error.cursor``.
+
+        With ``cursor_name`` the place is kept in the store, and the next loop with that name goes on there; the first begins before the
+        first event. An event counts as handled when the next one is asked for. What was handled is stored once a second, when no more
+        events are there, and when the loop ends; so after an error the last events may come again, and none is left out. Nothing is
+        pruned that a named cursor has not passed: see ``forget_cursor``.
         """
+        if cursor_name is None:
+            async for event in self._events(task, after, follow):
+                if event is not None:
+                    yield event
+            return
+        if task is not None or after is not None:
+            raise invalid("cursor_name", "it has a place of its own in the whole history; give no task and no after with it")
+        place = await self._move_cursor(cursor_name, None)
+        stored = handled = place.cursor
+        stored_at = time.monotonic()
+        try:
+            async for event in self._events(None, stored, follow):
+                if event is not None:
+                    yield event
+                    handled = event.cursor
+                if handled != stored and (event is None or time.monotonic() - stored_at >= _STORED_APART):
+                    await self._move_cursor(cursor_name, handled)
+                    stored, stored_at = handled, time.monotonic()
+        except GeneratorExit:
+            if handled != stored:
+                await self._move_cursor(cursor_name, handled)
+            raise
+
+    async def _events(self, task: str | None, after: str | None, follow: bool) -> AsyncIterator[Event | None]:
+        """The history, and ``None`` whenever all that is there was given."""
         while True:
             page = value_of(await call(self._native.events, task, after, _PAGE))
             for fields in page["events"]:
                 yield Event._of(fields)
-            for words in page.get("unreadable", ()):
-                raise Corrupt(words, cursor=page["next"])
-            is_all = len(page["events"]) < _PAGE and not page.get("more", False)
+            if page.get("unreadable"):
+                yield None
+                raise Corrupt(page["unreadable"][0], cursor=page["next"])
             after = page["next"]
-            if is_all:
+            if len(page["events"]) < _PAGE and not page.get("more", False):
+                yield None
                 if not follow:
                     return
                 await call(self._native.wait_for_events, after, None)
+
+    async def cursors(self) -> tuple[NamedCursor, ...]:
+        """The named cursors of the namespace, each with how far behind it is."""
+        return tuple(NamedCursor._of(fields) for fields in value_of(await call(self._native.cursors))["cursors"])
+
+    async def move_cursor(self, name: str, to: str) -> NamedCursor:
+        """Moves a named cursor to the event with the cursor ``to``, and makes it if there is none. It never moves back: that is a
+        ``Conflict`` with the code ``stale_write``.
+        """
+        return await self._move_cursor(name, to)
+
+    async def _move_cursor(self, name: str, to: str | None) -> NamedCursor:
+        return NamedCursor._of(value_of(await call(self._native.move_cursor, name, to, self._as))["cursor"])
+
+    async def forget_cursor(self, name: str) -> NamedCursor:
+        """Deletes a named cursor, so that it holds back no pruning, and returns where it was."""
+        return NamedCursor._of(value_of(await call(self._native.forget_cursor, name))["cursor"])
 
     async def newest(self) -> str:
         """The newest cursor of the history: ``events(after=…)`` with it gives only what comes later."""

@@ -36,9 +36,14 @@ class Recovery(Handlers):
         at_once: int = 32,
         handler_wait: Duration = 600,
         grace: Duration = 10,
+        tries_now: int | None = None,
         on_recovered: Callable[[RecoveredTask], object] | None = None,
     ) -> None:
-        """``namespace``: only its tasks; by default those of all namespaces. ``on_recovered`` is called for each handled task."""
+        """``namespace``: only its tasks; by default those of all namespaces. ``on_recovered`` is called for each handled task.
+
+        ``tries_now``: how often ``once`` tries an undo that fails before it hands the task back for the next sweep, which goes on counting;
+        by default as often as its handler allows. ``watch`` hands back after each failed try, whatever this says.
+        """
         super().__init__(
             ledger._native,
             owner=owner,
@@ -47,6 +52,7 @@ class Recovery(Handlers):
             at_once=at_once,
             handler_wait=handler_wait,
             grace=grace,
+            tries_now=tries_now,
             on_recovered=on_recovered,
         )
 
