@@ -67,7 +67,7 @@ def test_tries_now_hands_back_what_fails(tenure_ledger: tenure.Ledger, tenure_cl
         raise RuntimeError("the disk is away")
 
     assert recovery.once().outcomes["handed_back"] == 1
-    assert "after 1 try" in (handled[0].because or "")
+    assert "after 1 try" in (handled[0].reason or "")
     assert tenure_ledger.get("t").compensations[0].tries == 1
     tenure_clock.advance(60)
     # The next sweep goes on counting.
