@@ -4,7 +4,7 @@
 //! for those that are ticked, and for as many as the button says. Each task gets commands of its own, a few tasks at a time, and what
 //! was refused is listed with its reason.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use askama::Template;
@@ -31,7 +31,7 @@ const TOGETHER: usize = 20;
 const APART: Duration = Duration::from_millis(50);
 /// With more tasks than these the list of them is folded, unless one was left out.
 const LISTED_OPENLY: usize = 20;
-/// How many kinds can be waived on a form, the first by name.
+/// How many kinds can be waived or settled on a form, the first by name.
 const KINDS_MAX: usize = 50;
 
 #[derive(Template)]
@@ -52,7 +52,7 @@ struct Bulk {
     is_open: bool,
     /// The kinds of what is owed, one a line.
     kinds: String,
-    waivable: Vec<KindChoice>,
+    owed: Vec<KindChoice>,
     waive_reason: String,
     asks_who: bool,
     request: String,
@@ -75,10 +75,11 @@ struct TaskChoice {
     is_taken: bool,
 }
 
-/// A kind of undo that may be waived.
+/// A kind of undo that may be waived, or settled with a receipt.
 struct KindChoice {
     kind: String,
-    is_chosen: bool,
+    is_waived: bool,
+    receipt: String,
 }
 
 #[derive(Template)]
@@ -97,11 +98,11 @@ struct BulkDone {
 const ACTS: [(Act, &str); 4] = [
     (
         Act::Retry,
-        "Each is retried as a new task, which first undoes what is still owed and not waived. The old ones stay as they ended.",
+        "Each is retried as a new task, which first undoes what is still owed. The old ones stay as they ended.",
     ),
     (
         Act::UndoOnly,
-        "For each a new task is made that only undoes what is still owed and not waived: it is cancelled as it is made, its work is not tried \
+        "For each a new task is made that only undoes what is still owed: it is cancelled as it is made, its work is not tried \
          again, and it ends as compensated. The old ones stay as they ended.",
     ),
     (
@@ -139,13 +140,24 @@ impl Selection {
 struct Wanted {
     act: Act,
     fields: Fields,
-    /// What is gone: it is waived instead of undone.
-    waived: Option<WaivedKinds>,
+    /// What is not undone, by its kind.
+    settled: SettledKinds,
 }
 
-struct WaivedKinds {
-    kinds: BTreeSet<Kind>,
+/// What a person says about kinds of what is owed, for all tasks at once.
+#[derive(Default)]
+struct SettledKinds {
+    /// They need not be undone, for one reason.
+    waived: BTreeSet<Kind>,
     reason: String,
+    /// They were undone by hand, each with what shows it.
+    receipts: BTreeMap<Kind, String>,
+}
+
+impl SettledKinds {
+    fn is_empty(&self) -> bool {
+        self.waived.is_empty() && self.receipts.is_empty()
+    }
 }
 
 /// `GET /triage/act`: the form for a group, with the tasks that it is for.
@@ -195,9 +207,10 @@ async fn shown(
         path: task_path(&namespace, id),
         is_taken: is_taken(at),
     };
-    let waivable = kinds.iter().enumerate().map(|(at, kind)| KindChoice {
+    let owed = kinds.iter().enumerate().map(|(at, kind)| KindChoice {
         kind: kind.to_string(),
-        is_chosen: form.is_checked(&format!("gone-{at}")),
+        is_waived: form.is_checked(&format!("gone-{at}")),
+        receipt: form.said(&format!("receipt-{at}")).unwrap_or_default().to_owned(),
     });
     let status = if error.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
     let page = Bulk {
@@ -211,7 +224,7 @@ async fn shown(
         takes: ids.iter().enumerate().map(take).collect(),
         is_open: ids.len() <= LISTED_OPENLY || taken.len() < ids.len(),
         kinds: lines(kinds),
-        waivable: waivable.collect(),
+        owed: owed.collect(),
         waive_reason: said("gone-reason"),
         asks_who: asked.caller.name.is_none(),
         request,
@@ -293,24 +306,37 @@ fn wanted(asked: &Asked, form: &Form, selection: &Selection) -> Result<Wanted, R
     let act = ACTS.into_iter().map(|(act, _)| act).find(|act| act.word() == word);
     let act = act.ok_or_else(|| Refusal::invalid("verb", "not an action for many tasks"))?;
     let (reason, actor) = form.reason_and_actor(&asked.caller)?;
-    let is_chosen = |at: &usize| form.is_checked(&format!("gone-{at}"));
-    let kinds = selection.kinds.iter().enumerate().filter(|(at, _)| is_chosen(at));
-    let kinds: BTreeSet<Kind> = kinds.map(|(_, kind)| kind.clone()).collect();
+    let settled = settled(form, selection, &reason)?;
+    if !settled.is_empty() && !act.settles_owed() {
+        let words = "only a retry and undo only can waive and settle: untick the kinds and clear their receipts, or choose one of the two";
+        return Err(Refusal::invalid("waive", words));
+    }
+    Ok(Wanted { act, fields: Fields { reason, actor, ..Fields::default() }, settled })
+}
+
+/// What the form says about each kind.
+fn settled(form: &Form, selection: &Selection, reason: &str) -> Result<SettledKinds, Refusal> {
     let own = form.said("gone-reason");
-    let waived = match (kinds.is_empty(), own) {
-        (true, None) => None,
-        (true, Some(_)) => {
-            let words = "there is a reason, but no kind is ticked: tick what is gone, or clear the reason";
-            return Err(Refusal::invalid("waive", words));
+    // Without a reason of its own it has that of the whole.
+    let mut settled = SettledKinds { reason: own.unwrap_or(reason).to_owned(), ..SettledKinds::default() };
+    for (at, kind) in selection.kinds.iter().enumerate() {
+        let is_waived = form.is_checked(&format!("gone-{at}"));
+        match form.said(&format!("receipt-{at}")) {
+            Some(_) if is_waived => {
+                let words =
+                    format_args!("{kind} is waived and has a receipt: untick it, or clear the receipt");
+                return Err(Refusal::invalid("waive", words));
+            }
+            Some(receipt) => drop(settled.receipts.insert(kind.clone(), receipt.to_owned())),
+            None if is_waived => drop(settled.waived.insert(kind.clone())),
+            None => {}
         }
-        (false, _) if !act.settles_owed() => {
-            let words = "only a retry and undo only can waive: untick the kinds, or choose one of the two";
-            return Err(Refusal::invalid("waive", words));
-        }
-        // Without a reason of its own it has that of the whole.
-        (false, own) => Some(WaivedKinds { kinds, reason: own.unwrap_or(&reason).to_owned() }),
-    };
-    Ok(Wanted { act, fields: Fields { reason, actor, ..Fields::default() }, waived })
+    }
+    if own.is_some() && settled.waived.is_empty() {
+        let words = "there is a reason, but no kind is ticked: tick what is gone, or clear the reason";
+        return Err(Refusal::invalid("waive", words));
+    }
+    Ok(settled)
 }
 
 /// Acts on some tasks, in one transaction, each decided for itself. Each has request ids of its own, which follow from that of the
@@ -358,10 +384,10 @@ async fn commands_of(
     wanted: &Wanted,
     request: RequestId,
 ) -> Result<Result<Vec<Command>, String>, Problem> {
-    let Wanted { act, fields, waived } = wanted;
+    let Wanted { act, fields, settled } = wanted;
     let namespace = asked.shown_namespace()?;
     let mut fields = fields.clone();
-    let task = if act.settles_owed() && (waived.is_some() || *act == Act::UndoOnly) {
+    let task = if act.settles_owed() && (!settled.is_empty() || *act == Act::UndoOnly) {
         let permit = asked.quota.look().await?;
         let found = asked.served.ledger.store().task(namespace, id.clone()).await?;
         drop(permit);
@@ -371,10 +397,13 @@ async fn commands_of(
         // The others need no more of a task than its name.
         Task::blank(namespace, id.clone())
     };
-    if let Some(WaivedKinds { kinds, reason }) = waived {
-        // What an ended task owes stays as it is, so a form that is sent again waives the same.
-        let gone = task.owed().filter(|one| kinds.contains(&one.undo.kind));
-        fields.waive = gone.map(|one| (one.seq.0, reason.clone())).collect();
+    // What an ended task owes stays as it is, so a form that is sent again says the same of the same.
+    for one in task.owed() {
+        if settled.waived.contains(&one.undo.kind) {
+            fields.waive.push((one.seq.0, settled.reason.clone()));
+        } else if let Some(receipt) = settled.receipts.get(&one.undo.kind) {
+            fields.receipts.push((one.seq.0, receipt.clone()));
+        }
     }
     let by = (asked.caller.name.clone(), Some(request));
     match act.commands_for(&task, &fields, by, asked.served.ledger.entropy()) {

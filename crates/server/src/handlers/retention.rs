@@ -46,6 +46,8 @@ pub(crate) async fn forget_cursor(asked: Asked) -> Answered {
 pub(super) async fn place_of_named(asked: &Asked) -> Result<Option<Cursor>, Problem> {
     let Some(name) = asked.query.one("cursor_name")? else { return Ok(None) };
     let name = CursorName::new(name)?;
+    // How far each is behind is counted, too.
+    let _permit = asked.quota.scan().await?;
     let all = asked.ledger()?.named_cursors().await?;
     let Some(found) = all.into_iter().find(|one| one.name == name) else {
         return Err(Problem::not_found(format!(

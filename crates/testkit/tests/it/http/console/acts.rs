@@ -361,6 +361,11 @@ fn what_is_gone_is_waived_by_its_kind_with_the_retry_of_a_group() {
         for (fields, words) in [
             (with("retry", &[("gone-reason", "dropped")]), "no kind is ticked"),
             (with("dismiss", &[("gone-1", "on")]), "only a retry and undo only can waive"),
+            (with("note", &[("receipt-0", "closed")]), "only a retry and undo only can waive and settle"),
+            (
+                with("retry", &[("gone-1", "on"), ("receipt-1", "reset")]),
+                "reset-db is waived and has a receipt",
+            ),
         ] {
             let refused = browser.submit(PARKED, &fields).await;
             assert!(refused.status == 409 && refused.text.contains(words), "{words}: {}", refused.text);
@@ -380,6 +385,53 @@ fn what_is_gone_is_waived_by_its_kind_with_the_retry_of_a_group() {
         assert_eq!(ledger.tasks(tenure::store::Filter::default(), None, 10).await?.items.len(), 4);
         let told = browser.get("/history?type=retried").await.text;
         assert!(told.contains("waived 2: the database was dropped"), "{told}");
+        Ok::<_, Error>(())
+    })
+    .expect("works");
+}
+
+#[test]
+fn what_was_undone_by_hand_is_settled_by_its_kind_with_one_receipt_for_a_group() {
+    let World { ledger, served, .. } = world();
+    block_on(async {
+        parked(&ledger, &["a", "b"]).await?;
+        let browser = Browser::of(&served);
+        let form = browser.get(PARKED).await;
+        let (request, tasks, kinds) = (request_of(&form), hidden(&form, "tasks"), hidden(&form, "kinds"));
+        let fields = [
+            ("request", &*request),
+            ("tasks", &*tasks),
+            ("kinds", &*kinds),
+            ("shown", "2"),
+            ("take-0", "on"),
+            ("take-1", "on"),
+            ("verb", "undo"),
+            ("actor", "alice"),
+            ("reason", "not needed"),
+            ("gone-1", "on"),
+            ("receipt-0", "closed by hand"),
+        ];
+        // One that is refused keeps what was written.
+        let mut without_actor = fields;
+        without_actor[7].1 = "";
+        let again = browser.submit(PARKED, &without_actor).await;
+        assert!(again.status == 409 && again.text.contains("value=\"closed by hand\""), "{}", again.text);
+        for _ in 0..2 {
+            let done = browser.submit(PARKED, &fields).await;
+            assert!(done.text.contains("done for 2 tasks"), "{}", done.text);
+        }
+        for id in ["a", "b"] {
+            let ended = ledger.task(id).await?;
+            let new = ended.ending().and_then(|ending| ending.retried_as.clone()).expect("it was retried");
+            let new = ledger.task(new.as_str()).await?;
+            assert_eq!(
+                (new.state(), new.owed().count()),
+                (State::Compensated, 0),
+                "{id}: nothing is left to undo"
+            );
+        }
+        let told = browser.get("/history?type=retried").await.text;
+        assert!(told.contains("closed by hand") && told.contains("waived 2: not needed"), "{told}");
         Ok::<_, Error>(())
     })
     .expect("works");
