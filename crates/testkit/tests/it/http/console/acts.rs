@@ -335,6 +335,36 @@ fn single_tasks_of_a_group_are_left_out_and_the_count_is_said_before() {
 }
 
 #[test]
+fn only_operators_act_on_a_group() {
+    let World { ledger, served, store, .. } = world();
+    block_on(async {
+        parked(&ledger, &["a"]).await?;
+        for role in Role::ALL {
+            let secret = token(&store, role.as_str(), role, NamespaceScope::All, None).await;
+            let browser = Browser::signed_in(&served, &secret).await;
+            let (form, may) = (browser.get(PARKED).await, role.includes(Role::Operator));
+            assert_eq!(form.status, if may { 200 } else { 403 }, "{role:?}: {}", form.text);
+            let request = format!("by-{role:?}");
+            let before = events(&ledger, "a").await.len();
+            let fields = [
+                ("request", &*request),
+                ("tasks", "a"),
+                ("kinds", ""),
+                ("shown", "1"),
+                ("take-0", "on"),
+                ("verb", "note"),
+                ("reason", "seen"),
+            ];
+            let done = browser.submit(PARKED, &fields).await;
+            assert_eq!(done.status, if may { 200 } else { 403 }, "{role:?}: {}", done.text);
+            assert_eq!(events(&ledger, "a").await.len(), before + usize::from(may), "{role:?}");
+        }
+        Ok::<_, Error>(())
+    })
+    .expect("works");
+}
+
+#[test]
 fn what_is_gone_is_waived_by_its_kind_with_the_retry_of_a_group() {
     let World { ledger, served, .. } = world();
     block_on(async {
