@@ -22,7 +22,7 @@ impl EventLog {
         self.events.len()
     }
 
-    /// Adds an event of the task with that row.
+    /// Adds an event of the task or namespace with that row.
     pub(super) fn push(&mut self, row: i64, sealed: Sealed) {
         self.newest += 1;
         self.events.insert(self.newest, (row, sealed));
@@ -38,10 +38,10 @@ impl EventLog {
         self.events.range(place.saturating_add(1)..).map(|(place, (_, sealed))| (*place, sealed))
     }
 
-    /// The events of the task with that row.
-    pub(super) fn of_task(&self, row: i64) -> impl Iterator<Item = (i64, &Sealed)> {
-        let of_task = move |(_, (of, _)): &(&i64, &(i64, Sealed))| *of == row;
-        self.events.iter().filter(of_task).map(|(place, (_, sealed))| (*place, sealed))
+    /// The events of the task or namespace with that row.
+    pub(super) fn of_row(&self, row: i64) -> impl Iterator<Item = (i64, &Sealed)> {
+        let of_row = move |(_, (of, _)): &(&i64, &(i64, Sealed))| *of == row;
+        self.events.iter().filter(of_row).map(|(place, (_, sealed))| (*place, sealed))
     }
 
     /// Removes the events of the task with that row.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tenure_api::recovery::{Outcome, RecoveredTask, SweepReport};
+use tenure_core::id::Namespace;
 
 /// The result of a run of recovery.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -13,6 +14,8 @@ pub struct RecoveryReport {
     pub outcomes: BTreeMap<Outcome, u64>,
     /// The number of undos with a receipt.
     pub undone: u64,
+    /// The namespaces whose histories do not have all that it moved there, each with the reason. Nothing else is wrong with them.
+    pub unrecorded: BTreeMap<Namespace, String>,
 }
 
 impl RecoveryReport {
