@@ -206,6 +206,10 @@ pub struct SweepReport {
     pub undone: u64,
     /// The number of tasks for each outcome; every outcome is present.
     pub outcomes: BTreeMap<String, u64>,
+    /// The namespaces whose histories do not have all that it moved there, each with the reason. Left out if there are none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<BTreeMap<String, String>>))]
+    pub unrecorded: BTreeMap<String, String>,
 }
 
 /// The result of recovery, or its plan.

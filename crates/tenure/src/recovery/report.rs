@@ -38,6 +38,7 @@ impl From<&RecoveryReport> for SweepReport {
             tasks: report.tasks,
             undone: report.undone,
             outcomes: outcomes.map(|one| (one.as_str().to_owned(), report.of(one))).collect(),
+            unrecorded: report.unrecorded.iter().map(|(name, why)| (name.to_string(), why.clone())).collect(),
         }
     }
 }

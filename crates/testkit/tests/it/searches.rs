@@ -165,7 +165,7 @@ fn filters(here: &[Recorded]) -> Vec<(&'static str, EventSearch, usize)> {
     let actor = |name: &str| Some(Actor::new(name.to_owned()).expect("a name"));
     let task = |id: &str| Some(TaskId::new(id.to_owned()).expect("a name"));
     // The times of the fourth task and of the ninth.
-    let time = |id: &str| here.iter().find(|it| it.event.task.as_str() == id).map(|it| it.event.at);
+    let time = |id: &str| here.iter().find(|it| it.event.subject.as_str() == id).map(|it| it.event.at);
     let (fourth, ninth) = (time("t-03"), time("t-08"));
     let with = |change: &dyn Fn(&mut EventSearch)| everything().with(change);
     vec![
