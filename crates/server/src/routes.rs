@@ -174,8 +174,8 @@ fn table() -> Vec<Route> {
         route!(Get "/v1/{ns}/anchor", Namespace(Reader), "An anchor of the history, to keep elsewhere", looks::anchor, gives 200 shape::AnchorAnswer),
         route!(Get "/v1/{ns}/verify", Namespace(Reader), "Verify the history", looks::verify, gives 200 shape::ReportAnswer),
         route!(Get "/v1/{ns}/recovery", Namespace(Reader), "List the running recovery processes and what they handle", recovery::watchers, gives 200 shape::Watchers),
-        route!(Post "/v1/{ns}/sweeps", Namespace(Operator), "Note in the history of the namespace what a recovery process that runs elsewhere moved there", recovery::note, takes shape::SweepBody, gives 201 shape::SweepNoted),
         route!(Post "/v1/{ns}/recovery", Namespace(Operator), "Run recovery once", recovery::sweep, query &[("plan", "`true`: only show what recovery would do.")], gives 200 shape::Recovered),
+        route!(Post "/v1/{ns}/sweeps", Namespace(Operator), "Note in the history of the namespace what a recovery process that runs elsewhere moved there", recovery::note, takes shape::SweepBody, gives 201 shape::SweepNoted),
 
         route!(Get "/v1/namespaces", Store(Reader), "List the namespaces that have tasks", looks::namespaces, gives 200 shape::Namespaces),
         route!(Get "/v1/now", Store(Reader), "The store's clock, by which every decision is made", looks::now, gives 200 shape::Now),

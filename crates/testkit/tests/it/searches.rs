@@ -198,7 +198,7 @@ fn is_wanted(search: &EventSearch, Recorded { event, .. }: &Recorded) -> bool {
     let kinds: BTreeSet<&str> = search.kinds.iter().map(|kind| kind.as_str()).collect();
     let has_kind = kinds.is_empty() || kinds.contains(event.what.kind());
     let has_actor = search.actor.as_ref().is_none_or(|actor| *actor == event.actor);
-    let is_of_task = search.task.as_ref().is_none_or(|task| *task == event.task);
+    let is_of_task = search.task.as_ref().is_none_or(|task| event.subject == *task);
     let is_late_enough = search.since.is_none_or(|since| since <= event.at);
     let is_early_enough = search.until.is_none_or(|until| event.at < until);
     has_kind && has_actor && is_of_task && is_late_enough && is_early_enough

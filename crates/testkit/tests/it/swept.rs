@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+use tenure::access::Role;
 use tenure::audit::Anchor;
 use tenure::clock::ManualClock;
 use tenure::core::event::{EventData, EventKind, Subject, SweepCounts};
@@ -14,7 +16,7 @@ use tenure::core::time::Span;
 use tenure::handler::Handlers;
 use tenure::recovery::{Outcome, Recovery, RecoveryOptions};
 use tenure::retention::{PruneOptions, PruneRun};
-use tenure::store::{Cursor, EventFilter, EventSearch, Recorded, Store};
+use tenure::store::{Cursor, EventFilter, EventSearch, Recorded};
 use tenure::{Error, Ledger};
 use tenure_testkit::competing::CompetingConnection;
 use tenure_testkit::faulty::Fault;
@@ -264,8 +266,8 @@ fn a_note_whose_answer_is_lost_is_written_once_more_and_never_a_third_time() {
 fn a_loop_notes_what_was_surely_not_written_with_its_next_sweep() {
     on_stores_with_faults(|world| async move {
         world.store.notes_meet([Fault::Unavailable, Fault::Unavailable]);
-        let looping = Loop::of(&recovery(&world.ledger, works_on("k")));
         world.lapsed("t", &[("k", "a")]).await?;
+        let looping = Loop::of(&recovery(&world.ledger, works_on("k")));
         let sum = async |ledger: &Ledger| {
             let counts = swept(ledger).await.expect("events").into_iter().map(|one| match one.event.what {
                 EventData::RecoverySwept { counts, .. } => (counts.compensated, counts.undone),
@@ -274,7 +276,10 @@ fn a_loop_notes_what_was_surely_not_written_with_its_next_sweep() {
             counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
         };
         until_asked("the note", async || sum(&world.ledger).await == (1, 1)).await;
-        world.lapsed("u", &[("k", "b")]).await?;
+        // A jump of the clock by more would count as an absence of recovery.
+        world.ledger.create("u").undo("k", "b").await?;
+        world.ledger.acquire("u", "w1").ttl(Duration::from_secs(1)).await?;
+        world.clock.advance(Duration::from_secs(2));
         until_asked("the next note", async || sum(&world.ledger).await == (2, 2)).await;
         let report = looping.stops().await;
         assert_eq!((report.tasks, report.unrecorded.len()), (2, 0), "{report:?}");
@@ -427,5 +432,50 @@ fn postgresql_lets_nobody_change_or_remove_or_add_such_an_event() {
         }
         holds(&ledger, None).await.expect("verified");
         ledger.note_sweep("rec/1", ONE).await.expect("it goes on");
+    });
+}
+
+// ---- over HTTP -----------------------------------------------------------------------------------------------------
+
+#[test]
+fn over_http_an_operator_posts_it_and_readers_see_an_event_without_a_task() {
+    block_on(async {
+        let clock = ManualClock::at(BEGINNING);
+        let store = memory(&clock);
+        let served = Served::on(Arc::clone(&store));
+        let body = json!({"owner": "rec/1", "planned": 1, "undone": 2, "as": "alice"});
+        let client = served.client();
+        client.get("/v1/default/chain").await.is_problem(404, "not_found");
+        let noted = client.post("/v1/default/sweeps", body.clone()).await.done(201);
+        assert_eq!(noted, json!({"number": 1}));
+        let seen = client.get("/v1/default/events").await.done(200);
+        let event = &seen["events"][0];
+        assert_eq!(
+            (&event["task"], &event["number"], &event["type"], &event["actor"]),
+            (&Value::Null, &json!(1), &json!("recovery_swept"), &json!("alice"))
+        );
+        assert_eq!(event["data"]["undone"], 2);
+        assert_eq!(client.get("/v1/default/history?type=recovery_swept").await.done(200)["events"][0], *event);
+        let chain = client.get("/v1/default/chain").await.done(200);
+        assert_eq!((&chain["chain"]["namespace"], &chain["chain"]["id"]), (&json!("default"), &Value::Null));
+        let anchor = client.get("/v1/default/anchor").await.done(200);
+        assert_eq!(anchor["anchor"]["lines"][0]["id"], Value::Null);
+
+        client.post("/v1/default/sweeps", json!({"owner": "rec/1"})).await.is_problem(422, "invalid");
+        client.post("/v1/default/sweeps", json!({"owner": "rec/1", "moved": 1})).await.is_problem(422, "invalid");
+        client.post("/v1/default/sweeps", json!({"planned": 1})).await.is_problem(422, "invalid");
+
+        let ledger = Ledger::with_store(store).acting_as("alice").expect("a name");
+        let mut secrets = Vec::new();
+        for (name, role) in [("hands", Role::Worker), ("ops", Role::Operator)] {
+            let (secret, _) = ledger.create_token(name, role).in_namespaces(["default"]).await.expect("a token");
+            secrets.push(secret.reveal().to_owned());
+        }
+        let [worker, operator] = [0, 1].map(|nth| client.with_token(&secrets[nth]));
+        worker.post("/v1/default/sweeps", body.clone()).await.is_problem(403, "forbidden");
+        operator.post("/v1/elsewhere/sweeps", body.clone()).await.is_problem(404, "not_found");
+        operator.post("/v1/default/sweeps", body).await.done(201);
+        let seen = operator.get("/v1/default/events").await.done(200);
+        assert_eq!(seen["events"][1]["actor"], "ops", "who a token says it is");
     });
 }

@@ -462,7 +462,7 @@ fn an_event_that_can_not_be_read_is_told_once_and_stops_nobody_who_follows() {
             assert_eq!(unreadable, 2, "{told:?}");
             let note = ledger.annotate("b", "later").await.expect("noted");
             let next = follower.next().await.expect("what comes behind it is told");
-            assert_eq!((next.event.subject, next.event.number), (note.id, note.revision));
+            assert_eq!((next.event.subject, next.event.number), (note.id.into(), note.revision));
         });
     }
     block_on(async {
