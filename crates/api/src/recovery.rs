@@ -179,8 +179,17 @@ impl SweepBody {
 
     /// The counts alone.
     pub fn counts(&self) -> SweepCounts {
-        let SweepBody { owner: _, planned, compensated, quarantined, handed_back, lost, failed, undone, by: _ } =
-            *self;
+        let SweepBody {
+            owner: _,
+            planned,
+            compensated,
+            quarantined,
+            handed_back,
+            lost,
+            failed,
+            undone,
+            by: _,
+        } = *self;
         SweepCounts { planned, compensated, quarantined, handed_back, lost, failed, undone }
     }
 }

@@ -14,8 +14,8 @@ use tenure_core::time::Time;
 use tenure_store::codec::Sealed;
 use tenure_store::columns::TaskRow;
 use tenure_store::due::{Due, LeaseColumns};
-use tenure_store::namespace_history::NamespaceHead;
 use tenure_store::execute::{ReadKey, next_in_queue, read_set};
+use tenure_store::namespace_history::NamespaceHead;
 use tenure_store::remembered::Request;
 use tenure_store::rows::{Change, LeaseRow, Rows, StoredTask};
 

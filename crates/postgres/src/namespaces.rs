@@ -36,7 +36,10 @@ pub(crate) async fn lock(
     let rows = link.ask(&sql::LOCK_NAMESPACES, &[&names]).await?;
     for row in &rows {
         let end = Some(read_namespace_head(row, 2)?);
-        found.insert(Namespace::new(row.a_text(0)?)?, FoundNamespace { stored: end, feed: row.a_number(1)?, end });
+        found.insert(
+            Namespace::new(row.a_text(0)?)?,
+            FoundNamespace { stored: end, feed: row.a_number(1)?, end },
+        );
     }
     Ok(found)
 }

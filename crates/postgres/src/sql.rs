@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 
 use tenure_store::columns::ColumnType::{Bytes, Number, Text};
 use tenure_store::columns::{
-    ChangedBy, Column, ColumnType, CompensationRow, DueRow, EventRow, NamespaceRow, RequestRow, TableRow, TaskRow,
-    TokenRow, join_names, task_select_list,
+    ChangedBy, Column, ColumnType, CompensationRow, DueRow, EventRow, NamespaceRow, RequestRow, TableRow,
+    TaskRow, TokenRow, join_names, task_select_list,
 };
 
 /// A statement that names the columns of a table.

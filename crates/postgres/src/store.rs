@@ -41,7 +41,7 @@ use crate::link::Link;
 use crate::options::PostgresOptions;
 use crate::read::{PostgresReader, lapsed_place};
 use crate::settings::PostgresSettings;
-use crate::{follow, namespaces, tokens, transfer};
+use crate::{follow, tokens, transfer};
 
 /// How often the intake is checked for tasks created in callers' transactions.
 const LOOK_FOR_INTAKE_EVERY: Duration = Duration::from_millis(250);
@@ -242,6 +242,7 @@ macro_rules! look {
 }
 
 /// Behind the macro, which it uses.
+mod noting;
 mod retaining;
 
 impl PostgresStore {
@@ -458,13 +459,7 @@ impl Store for PostgresStore {
     }
 
     fn note_sweep(&self, note: SweepNote) -> BoxFuture<'_, Result<Revision, Error>> {
-        Box::pin(async move {
-            self.may_write()?;
-            let (database, runtime) = (Arc::clone(&self.database), self.runtime()?.clone());
-            // As in `replay`: only one thread may use what is written.
-            let noting = move || runtime.block_on(namespaces::note(&database, &note));
-            answer_of_write(self.runtime()?.spawn_blocking(noting).await)
-        })
+        Box::pin(self.write_note(note))
     }
 
     fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {

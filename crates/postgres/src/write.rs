@@ -9,7 +9,8 @@ use tenure_core::id::{Document, Namespace};
 use tenure_core::time::Time;
 use tenure_store::codec::Sealed;
 use tenure_store::columns::{
-    ChangedBy, Column, CompensationRow, DueRow, EventRow, NamespaceRow, RequestRow, Row as _, TableRow, TaskRow, impossible,
+    ChangedBy, Column, CompensationRow, DueRow, EventRow, NamespaceRow, RequestRow, Row as _, TableRow,
+    TaskRow, impossible,
 };
 use tenure_store::due::Due;
 use tenure_store::ends::{EndKey, Minutes, NewEnds};

@@ -298,8 +298,9 @@ impl<'c> SqliteReader<'c> {
                 row.query_row((namespace, id.as_str()), |row| row.get(0)).optional()?
             }
             Subject::Namespace => {
-                let mut row =
-                    self.connection.prepare_cached("select no from namespace_histories where namespace = ?")?;
+                let mut row = self
+                    .connection
+                    .prepare_cached("select no from namespace_histories where namespace = ?")?;
                 row.query_row([namespace], |row| row.get(0)).optional()?
             }
         };
@@ -386,7 +387,8 @@ impl<'c> SqliteReader<'c> {
             chain.name =
                 Namespace::new(namespace).and_then(|namespace| Ok((namespace, TaskId::new(id)?.into()))).ok();
         }
-        let mut named = self.connection.prepare_cached("select namespace from namespace_histories where no = ?")?;
+        let mut named =
+            self.connection.prepare_cached("select namespace from namespace_histories where no = ?")?;
         let mut named = named.query([no])?;
         if let Some(row) = named.next()? {
             let namespace = text_as_stored(row, 0)?;

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use tenure_store::columns::{
-    ChangedBy, Column, CompensationRow, DueRow, EventRow, NamespaceRow, RequestRow, TableRow, TaskRow, TokenRow,
-    join_names, task_select_list,
+    ChangedBy, Column, CompensationRow, DueRow, EventRow, NamespaceRow, RequestRow, TableRow, TaskRow,
+    TokenRow, join_names, task_select_list,
 };
 use tenure_store::stored::ColumnValue;
 

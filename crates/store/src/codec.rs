@@ -16,8 +16,8 @@ use tenure_api::wire::Word;
 use tenure_core::chain::{Canonical, Hash};
 use tenure_core::compensation::{Compensation, Registered, Status, Undo};
 use tenure_core::event::{
-    Changes, Counting, Created, Ended, Event, EventData, Grant, HandReceipt, LabelChanges, LeaseEnd, SweepCounts,
-    Triage, Waiver,
+    Changes, Counting, Created, Ended, Event, EventData, Grant, HandReceipt, LabelChanges, LeaseEnd,
+    SweepCounts, Triage, Waiver,
 };
 use tenure_core::id::{
     Actor, Document, Epoch, Kind, LabelKey, Owner, Progress, Queue, Reason, Revision, SagaId, Seq, TaskId,

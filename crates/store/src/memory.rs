@@ -38,13 +38,13 @@ use crate::execute::{REQUEST_MEMORY, execute, next_in_queue};
 use crate::filling::PageFill;
 use crate::mark::{MarkRenewal, watchers_of};
 use crate::metrics::{Counters, StoreMetrics};
-use crate::namespace_history::{SweepNote, note_sweep};
+use crate::namespace_history::SweepNote;
 use crate::overview::{self, Holding, OVERVIEW_STATES, Overview};
 use crate::remembered::Request;
 use crate::rows::{Change, LeaseRow, Rows, StoredTask};
 use crate::size::{chain_bytes, event_bytes, task_bytes};
 use crate::store::RetentionStore;
-use crate::stored::{StoredChain, StoredEvent};
+use crate::stored::StoredChain;
 use crate::tokens::{Known, TokenChange};
 use crate::watch::{Absence, Presence, Watchers};
 use filter::passes;
@@ -349,22 +349,8 @@ impl Memory {
             stored_name: Some(format!("{}/{}", task.namespace, task.id)),
             rows: owned_rows_of(task, &kept.head),
             apart: Vec::new(),
-            events: self.stored_events(kept.row),
+            events: self.events.stored_of_row(kept.row),
         }
-    }
-
-    /// The events of the task or namespace with that row, as they are stored.
-    fn stored_events(&self, row: i64) -> Vec<StoredEvent> {
-        let events = self.events.of_row(row).map(|(order, sealed)| StoredEvent {
-            order,
-            number: i64::try_from(sealed.event.number.0).unwrap_or(i64::MAX),
-            at: sealed.event.at.as_micros(),
-            actor: sealed.event.actor.to_string(),
-            kind: sealed.event.what.kind().to_owned(),
-            data: sealed.data.clone(),
-            hash: sealed.hash.0.to_vec(),
-        });
-        events.collect()
     }
 }
 
@@ -532,17 +518,7 @@ impl Store for MemoryStore {
     }
 
     fn note_sweep(&self, note: SweepNote) -> BoxFuture<'_, Result<Revision, Error>> {
-        Box::pin(async move {
-            note.check()?;
-            let mut memory = self.memory();
-            let now = self.now_by(&memory);
-            memory.last = Some(now);
-            let Ok(number) = note_sweep(&mut *memory, note, now);
-            let newest = memory.events.newest();
-            drop(memory);
-            self.grown.send_if_modified(|grown| std::mem::replace(grown, newest) != newest);
-            Ok(number)
-        })
+        Box::pin(async move { self.note(note) })
     }
 
     fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {

@@ -393,7 +393,9 @@ impl Store for FaultyStore {
                     Err(Error::Unknown(at_fault.into()))
                 }
                 Some(Fault::Refuses(code)) => Err(Refusal::new(code, at_fault).into()),
-                Some(Fault::Swallows | Fault::DoesAndIsSilent | Fault::AnswersWhenTold(_) | Fault::Tells(_)) => {
+                Some(
+                    Fault::Swallows | Fault::DoesAndIsSilent | Fault::AnswersWhenTold(_) | Fault::Tells(_),
+                ) => {
                     panic!("no note meets this fault")
                 }
             }

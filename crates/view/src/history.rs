@@ -166,7 +166,8 @@ fn swept_words(counts: SweepCounts) -> String {
         (lost, "lost"),
         (failed, "failed"),
     ];
-    let moved = counted.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}"));
+    let moved =
+        counted.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}"));
     let undone = (undone > 0).then(|| format!("{} undone", count(undone, "compensation")));
     moved.chain(undone).collect::<Vec<_>>().join(", ")
 }

@@ -3,12 +3,13 @@
 use std::convert::Infallible;
 
 use tenure_core::event::Subject;
-use tenure_core::id::Namespace;
+use tenure_core::id::{Namespace, Revision};
 
-use super::Memory;
+use super::{Memory, MemoryStore};
 use crate::codec::Sealed;
 use crate::columns::row_of_namespace;
-use crate::namespace_history::{NamespaceHead, NamespaceRows};
+use crate::error::Error;
+use crate::namespace_history::{NamespaceHead, NamespaceRows, SweepNote, note_sweep};
 use crate::stored::StoredChain;
 
 /// A namespace with a history of its own.
@@ -31,6 +32,20 @@ impl NamespaceRows for Memory {
         stored.end = end;
         self.events.push(stored.row, next);
         Ok(())
+    }
+}
+
+impl MemoryStore {
+    pub(super) fn note(&self, note: SweepNote) -> Result<Revision, Error> {
+        note.check()?;
+        let mut memory = self.memory();
+        let now = self.now_by(&memory);
+        memory.last = Some(now);
+        let Ok(number) = note_sweep(&mut *memory, note, now);
+        let newest = memory.events.newest();
+        drop(memory);
+        self.grown.send_if_modified(|grown| std::mem::replace(grown, newest) != newest);
+        Ok(number)
     }
 }
 
@@ -57,7 +72,7 @@ impl Memory {
             stored_name: Some(namespace.to_string()),
             rows: vec![row_of_namespace(&stored.end).into_owned()],
             apart: Vec::new(),
-            events: self.stored_events(stored.row),
+            events: self.events.stored_of_row(stored.row),
         }
     }
 }

@@ -279,7 +279,8 @@ mod tests {
         assert_eq!(ExportLine::read(SWEPT).expect("a line").into_json(), SWEPT);
         let named = ExportLine::read(&SWEPT.replace("null", "\"t\"")).expect_err("refused");
         assert!(named.contains("happens in a namespace, to no task"), "{named}");
-        let nameless = ExportLine::read(&EVENT.replace("\"task\":\"t\"", "\"task\":null")).expect_err("refused");
+        let nameless =
+            ExportLine::read(&EVENT.replace("\"task\":\"t\"", "\"task\":null")).expect_err("refused");
         assert!(nameless.contains("happens to a task"), "{nameless}");
         let missing = ExportLine::read(&SWEPT.replace("\"task\":null,", "")).expect_err("refused");
         assert!(missing.contains("missing field `task`"), "{missing}");

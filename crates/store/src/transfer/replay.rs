@@ -118,7 +118,10 @@ fn take_namespace_event<R: ReplayRows>(rows: &mut R, sealed: &Sealed) -> Result<
         return Ok(found);
     }
     if !event.what.is_of_namespace() {
-        return Ok(Err(format!("an event of the type {} happens to a task, and it names none", event.what.kind())));
+        return Ok(Err(format!(
+            "an event of the type {} happens to a task, and it names none",
+            event.what.kind()
+        )));
     }
     let head = before.map_or(Hash::START, |end| end.head);
     match next(sealed, head, before.map(|NamespaceHead { updated_at, .. }| updated_at)) {

@@ -9,8 +9,8 @@ use tenure_store::{Error, Filter, PageSize, Store};
 
 use super::pruned::agrees;
 use super::{
-    Anchor, Finding, Leftovers, Name, Tampering, VerifyProgress, VerifyReport, anchored_by_name, look_at, name_of,
-    verify, words_of,
+    Anchor, Finding, Leftovers, Name, Tampering, VerifyProgress, VerifyReport, anchored_by_name, look_at,
+    name_of, verify, words_of,
 };
 
 const PAGE: PageSize = PageSize { items: 256, bytes: 4 * 1024 * 1024 };

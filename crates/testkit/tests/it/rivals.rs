@@ -482,8 +482,11 @@ fn the_events_of_a_task_stay_in_order_although_their_transactions_overtook_one_a
         let of_a = scene.rival.counts("select feed from tenure.events where task = 'a' and number = 2").await;
         assert!(of_a < feeds[2], "the overtaken transaction's own number is lower: {of_a}, {feeds:?}");
         let told = scene.one.events(None, 100).await.expect("the history").items;
-        let of_c: Vec<u64> =
-            told.iter().filter(|one| one.event.subject.as_str() == "c").map(|one| one.event.number.0).collect();
+        let of_c: Vec<u64> = told
+            .iter()
+            .filter(|one| one.event.subject.as_str() == "c")
+            .map(|one| one.event.number.0)
+            .collect();
         assert_eq!(of_c, [1, 2, 3]);
     });
 }

@@ -343,7 +343,10 @@ fn an_import_takes_it_with_its_hash_once_and_keeps_another_history_that_is_there
             for repeat in 0..2 {
                 let (report, refused) = imported(store.as_ref(), &export).await;
                 assert_eq!(refused, []);
-                assert_eq!((report.written.events, report.skipped), if repeat == 0 { (4, 0) } else { (0, 4) });
+                assert_eq!(
+                    (report.written.events, report.skipped),
+                    if repeat == 0 { (4, 0) } else { (0, 4) }
+                );
             }
             let hashes = |all: &[Recorded]| all.iter().map(|one| one.hash).collect::<Vec<_>>();
             assert_eq!(hashes(&swept(&new).await.expect("events")), hashes(&noted));
@@ -455,20 +458,27 @@ fn over_http_an_operator_posts_it_and_readers_see_an_event_without_a_task() {
             (&Value::Null, &json!(1), &json!("recovery_swept"), &json!("alice"))
         );
         assert_eq!(event["data"]["undone"], 2);
-        assert_eq!(client.get("/v1/default/history?type=recovery_swept").await.done(200)["events"][0], *event);
+        assert_eq!(
+            client.get("/v1/default/history?type=recovery_swept").await.done(200)["events"][0],
+            *event
+        );
         let chain = client.get("/v1/default/chain").await.done(200);
         assert_eq!((&chain["chain"]["namespace"], &chain["chain"]["id"]), (&json!("default"), &Value::Null));
         let anchor = client.get("/v1/default/anchor").await.done(200);
         assert_eq!(anchor["anchor"]["lines"][0]["id"], Value::Null);
 
         client.post("/v1/default/sweeps", json!({"owner": "rec/1"})).await.is_problem(422, "invalid");
-        client.post("/v1/default/sweeps", json!({"owner": "rec/1", "moved": 1})).await.is_problem(422, "invalid");
+        client
+            .post("/v1/default/sweeps", json!({"owner": "rec/1", "moved": 1}))
+            .await
+            .is_problem(422, "invalid");
         client.post("/v1/default/sweeps", json!({"planned": 1})).await.is_problem(422, "invalid");
 
         let ledger = Ledger::with_store(store).acting_as("alice").expect("a name");
         let mut secrets = Vec::new();
         for (name, role) in [("hands", Role::Worker), ("ops", Role::Operator)] {
-            let (secret, _) = ledger.create_token(name, role).in_namespaces(["default"]).await.expect("a token");
+            let (secret, _) =
+                ledger.create_token(name, role).in_namespaces(["default"]).await.expect("a token");
             secrets.push(secret.reveal().to_owned());
         }
         let [worker, operator] = [0, 1].map(|nth| client.with_token(&secrets[nth]));

@@ -254,7 +254,9 @@ fn instead(column: &str, kind: &str) -> Vec<String> {
         }
         "boolean" => vec![format!("not \"{column}\"")],
         // The next number may be another row's, and those of namespaces are below 0.
-        "integer" | "bigint" => [1, 100, -100].map(|more| format!("coalesce(\"{column}\" + {more}, 1)")).to_vec(),
+        "integer" | "bigint" => {
+            [1, 100, -100].map(|more| format!("coalesce(\"{column}\" + {more}, 1)")).to_vec()
+        }
         "blob" | "bytea" => vec![format!("substr(\"{column}\", 2)")],
         kind => panic!("what can stand in {column}, of type {kind}?"),
     }
