@@ -63,11 +63,12 @@ pub struct Anchor {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub root: Hash,
-    /// One for each task, in the order of creation, and then one for each that was pruned, by namespace and id.
+    /// One for each task, in the order of creation. Then one for each namespace with a history of its own, by name, and one for each
+    /// task that was pruned, by namespace and id.
     pub lines: Vec<AnchorLine>,
 }
 
-/// The head of the history of one task.
+/// The head of one history: of a task, or of a namespace itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AnchorLine {
@@ -75,10 +76,10 @@ pub struct AnchorLine {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub namespace: Namespace,
-    /// The task.
+    /// The task; null for the namespace itself.
     #[serde(rename = "id", with = "wire")]
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
-    pub task: TaskId,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
+    pub task: Option<TaskId>,
     /// The number of its newest event.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
@@ -110,9 +111,13 @@ pub struct AnchorAnswer {
     pub anchor: Anchor,
 }
 
+/// What the line of a namespace has instead of the id of a task. No id may be this.
+const NO_TASK: &str = "*";
+
 impl fmt::Display for AnchorLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {} {}", self.namespace, self.task, self.number, self.head)?;
+        let id = self.task.as_ref().map_or(NO_TASK, TaskId::as_str);
+        write!(f, "{} {id} {} {}", self.namespace, self.number, self.head)?;
         if self.is_pruned { f.write_str(" pruned") } else { Ok(()) }
     }
 }
@@ -159,7 +164,7 @@ impl FromStr for Anchor {
         let lines = lines.map(|(at, line)| {
             read_line(line).ok_or(AnchorFileError {
                 line: at,
-                expected: "`namespace id number head`, with `pruned` behind it or without",
+                expected: "`namespace id number head`, with `*` instead of an id or `pruned` behind it or without",
             })
         });
         Ok(Anchor { cursor, root, lines: lines.collect::<Result<_, _>>()? })
@@ -170,7 +175,10 @@ fn read_line(line: &str) -> Option<AnchorLine> {
     let mut words = line.split(' ');
     let mut anchored = AnchorLine {
         namespace: Namespace::new(words.next()?).ok()?,
-        task: TaskId::new(words.next()?).ok()?,
+        task: match words.next()? {
+            NO_TASK => None,
+            id => Some(TaskId::new(id).ok()?),
+        },
         number: Revision(words.next()?.parse().ok()?),
         head: Hash::from_hex(words.next()?)?,
         is_pruned: false,

@@ -1,4 +1,4 @@
-//! A task's chain as a store holds it, to be verified. Nothing of it is trusted.
+//! The chain of a task or of a namespace as a store holds it, to be verified. Nothing of it is trusted.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub struct ChainPage {
     pub more: bool,
 }
 
-/// A task's chain. Nothing of it is trusted.
+/// The chain of a task, or of a namespace itself. Nothing of it is trusted.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Chain {
@@ -34,7 +34,7 @@ pub struct Chain {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     pub namespace: Option<Namespace>,
-    /// Its id.
+    /// Its id; null for the chain of a namespace, and if the stored data names none.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     pub id: Option<TaskId>,

@@ -14,15 +14,15 @@ use crate::wire;
 pub struct Event {
     /// Its cursor: later events come after it.
     pub cursor: String,
-    /// The namespace of the task.
+    /// The namespace.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub namespace: Namespace,
-    /// The task that it happened to.
+    /// The task that it happened to; null if it happened to none, but in the namespace.
     #[serde(with = "wire")]
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
-    pub task: TaskId,
-    /// Its number within the task, from 1.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
+    pub task: Option<TaskId>,
+    /// Its number within the history of the task or the namespace, from 1.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub number: Revision,
@@ -40,7 +40,7 @@ pub struct Event {
     /// What happened: canonical JSON, which is hashed to the byte.
     #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
     pub data: Box<RawValue>,
-    /// The hash that chains it to the task's previous event: SHA-256 in hexadecimal.
+    /// The hash that chains it to the previous event of the task or the namespace: SHA-256 in hexadecimal.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub hash: Hash,

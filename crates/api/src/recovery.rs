@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-use tenure_core::id::{Epoch, Namespace, TaskId};
+use serde::{Deserialize, Serialize};
+use tenure_core::event::SweepCounts;
+use tenure_core::id::{Epoch, Namespace, Revision, TaskId};
 use tenure_core::task::State;
 use tenure_core::time::Time;
 
@@ -136,6 +137,73 @@ pub struct PlannedUndo {
     pub tries: u32,
 }
 
+/// What a sweep of recovery that ran elsewhere moved in the namespace of the path.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SweepBody {
+    /// The recovery process, as the owner of its leases.
+    pub owner: String,
+    /// How many tasks it planned again.
+    #[serde(default)]
+    pub planned: u64,
+    /// How many it closed, with nothing owed any more.
+    #[serde(default)]
+    pub compensated: u64,
+    /// How many it parked for a person.
+    #[serde(default)]
+    pub quarantined: u64,
+    /// How many it handed back, to be undone later.
+    #[serde(default)]
+    pub handed_back: u64,
+    /// How many it lost to another owner meanwhile.
+    #[serde(default)]
+    pub lost: u64,
+    /// For how many the store did not answer.
+    #[serde(default)]
+    pub failed: u64,
+    /// How many compensations it undid.
+    #[serde(default)]
+    pub undone: u64,
+    /// Who ran it, if no token says so. Default: the owner.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+impl SweepBody {
+    /// What that owner moved.
+    pub fn new(owner: String, counts: SweepCounts, by: Option<String>) -> SweepBody {
+        let SweepCounts { planned, compensated, quarantined, handed_back, lost, failed, undone } = counts;
+        SweepBody { owner, planned, compensated, quarantined, handed_back, lost, failed, undone, by }
+    }
+
+    /// The counts alone.
+    pub fn counts(&self) -> SweepCounts {
+        let SweepBody {
+            owner: _,
+            planned,
+            compensated,
+            quarantined,
+            handed_back,
+            lost,
+            failed,
+            undone,
+            by: _,
+        } = *self;
+        SweepCounts { planned, compensated, quarantined, handed_back, lost, failed, undone }
+    }
+}
+
+/// The event of a sweep.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SweepNoted {
+    /// Its number within the history of the namespace.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub number: Revision,
+}
+
 /// The counts of a run of recovery.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -147,6 +215,10 @@ pub struct SweepReport {
     pub undone: u64,
     /// The number of tasks for each outcome; every outcome is present.
     pub outcomes: BTreeMap<String, u64>,
+    /// The namespaces whose histories do not have all that it moved there, each with the reason. Left out if there are none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<BTreeMap<String, String>>))]
+    pub unrecorded: BTreeMap<String, String>,
 }
 
 /// The result of recovery, or its plan.

@@ -247,7 +247,7 @@ fn show(context: &mut Context<'_, '_>, recorded: &Recorded) -> Result<(), CliErr
     let line = format!(
         "{:<6} {at}  {} #{}  {what} by {}  {data}",
         recorded.cursor.as_str(),
-        event.task,
+        tables::subject(event),
         event.number,
         event.actor
     );

@@ -128,6 +128,10 @@ impl Recover {
     fn sum_up(&self, context: &mut Context<'_, '_>, report: &RecoveryReport) -> Result<(), CliError> {
         if context.out.form() == OutputFormat::Table {
             context.out.note(&summary(report));
+            for (namespace, reason) in &report.unrecorded {
+                let words = "does not have all that recovery moved there; the histories of the tasks do";
+                context.out.note(&format!("the history of the namespace {namespace} {words}: {reason}"));
+            }
         } else {
             context.out.beside(&SweepReport::from(report));
         }

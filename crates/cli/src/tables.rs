@@ -2,6 +2,8 @@
 
 use comfy_table::Table;
 use tenure::core::compensation::{Compensation, Status};
+use tenure::core::event::Event;
+use tenure::core::id::TaskId;
 use tenure::core::policy::{Backoff, OnFailure, Policy};
 use tenure::core::task::{Ending, State, Task};
 use tenure::core::time::Time;
@@ -51,7 +53,7 @@ pub(crate) fn events(out: &Output<'_>, events: &[Recorded], headed: Headed) -> T
             [
                 plain(recorded.cursor.as_str()),
                 plain(print_seconds(event.at)),
-                plain(&event.task),
+                plain(subject(event)),
                 plain(event.number),
                 plain(event.what.kind()),
                 plain(&event.actor),
@@ -60,6 +62,11 @@ pub(crate) fn events(out: &Output<'_>, events: &[Recorded], headed: Headed) -> T
         );
     }
     table
+}
+
+/// The task of an event. No id of a task has parentheses.
+pub(crate) fn subject(event: &Event) -> &str {
+    event.subject.task().map_or("(namespace)", TaskId::as_str)
 }
 
 /// The data of an event as it is recorded; empty if the event has none.

@@ -3,7 +3,7 @@
 
 use crate::compensation::{Compensation, Registered, Status};
 use crate::event::{Changes, Counting, Created, Ended, Event, EventData, Grant, LeaseEnd, Triage};
-use crate::id::{Actor, Epoch, Reason, Seq, Text};
+use crate::id::{Actor, Epoch, Reason, Seq, TaskId, Text};
 use crate::task::{
     Cancel, CancelTold, Dismissal, Ending, LastLease, Lease, Phase, Reservation, State, Task, Terminal,
     Undoing, Unwinding,
@@ -31,8 +31,10 @@ impl std::error::Error for ApplyError {}
 /// The task after the event.
 pub fn apply(task: Option<Task>, event: &Event) -> Result<Task, ApplyError> {
     let misfit = ApplyError { event: event.what.kind(), state: task.as_ref().map(Task::state) };
+    // What happened in a namespace happened to none of its tasks.
+    let Some(id) = event.subject.task() else { return Err(misfit) };
     let mut task = match (task, &event.what) {
-        (None, EventData::Created(created)) => return Ok(create(event, created)),
+        (None, EventData::Created(created)) => return Ok(create(event, id, created)),
         (Some(task), _) => task,
         (None, _) => return Err(misfit),
     };
@@ -49,7 +51,7 @@ pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Option<Ta
     events.into_iter().try_fold(None, |task, event| apply(task, event).map(Some))
 }
 
-fn create(event: &Event, created: &Created) -> Task {
+fn create(event: &Event, id: &TaskId, created: &Created) -> Task {
     let owes = created.compensations.iter().any(Compensation::is_owed);
     let phase = match &created.retry_of {
         Some(old) if owes => Phase::Compensating {
@@ -61,7 +63,7 @@ fn create(event: &Event, created: &Created) -> Task {
     };
     Task {
         namespace: event.namespace.clone(),
-        id: event.task.clone(),
+        id: id.clone(),
         saga_id: created.saga_id.clone(),
         queue: created.queue.clone(),
         kind: created.kind.clone(),
@@ -89,7 +91,7 @@ fn create(event: &Event, created: &Created) -> Task {
 #[expect(clippy::too_many_lines, reason = "one match over every event")]
 fn happen(task: &mut Task, event: &Event) -> Option<()> {
     match &event.what {
-        EventData::Created(_) => None,
+        EventData::Created(_) | EventData::RecoverySwept { .. } => None,
         EventData::Changed(changes) => {
             change(task, changes);
             Some(())

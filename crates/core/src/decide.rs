@@ -116,7 +116,8 @@ impl<'a> History<'a> {
 
     fn event(&self, task: TaskId, number: Revision, what: EventData) -> Event {
         let Command { namespace, actor, .. } = self.case.command;
-        Event { namespace: namespace.clone(), task, number, at: self.case.now, actor: actor.clone(), what }
+        let (namespace, actor) = (namespace.clone(), actor.clone());
+        Event { namespace, subject: task.into(), number, at: self.case.now, actor, what }
     }
 
     fn named_task(&self) -> TaskId {

@@ -1,4 +1,6 @@
-//! Events: what happened to a task, in the past tense. The fold of a task's events is the task.
+//! Events: what happened to a task or in a namespace, in the past tense. The fold of a task's events is the task.
+
+use std::fmt;
 
 use crate::compensation::{Compensation, Undo};
 use crate::id::{
@@ -10,14 +12,64 @@ use crate::refusal::Refusal;
 use crate::task::{CancelTold, Cause, Labels, Lease, Overrun, Task, Terminal};
 use crate::time::Time;
 
-/// One thing that happened to one task.
+/// What an event happened to. Each has a history, a chain and numbers of its own.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Subject {
+    /// A task.
+    Task(TaskId),
+    /// The namespace itself.
+    Namespace,
+}
+
+impl Subject {
+    /// The task; none for the namespace.
+    pub const fn task(&self) -> Option<&TaskId> {
+        match self {
+            Subject::Task(task) => Some(task),
+            Subject::Namespace => None,
+        }
+    }
+
+    /// The id of the task; empty for the namespace, as no id is.
+    pub fn as_str(&self) -> &str {
+        self.task().map_or("", TaskId::as_str)
+    }
+}
+
+/// The id of the task; `*` for the namespace, which no id may be.
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.task().map_or("*", TaskId::as_str))
+    }
+}
+
+impl From<TaskId> for Subject {
+    fn from(task: TaskId) -> Subject {
+        Subject::Task(task)
+    }
+}
+
+/// None is the namespace, as in the public JSON.
+impl From<Option<TaskId>> for Subject {
+    fn from(task: Option<TaskId>) -> Subject {
+        task.map_or(Subject::Namespace, Subject::Task)
+    }
+}
+
+impl PartialEq<TaskId> for Subject {
+    fn eq(&self, task: &TaskId) -> bool {
+        self.task() == Some(task)
+    }
+}
+
+/// One thing that happened to one task, or in a namespace.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event {
-    /// The namespace of the task.
+    /// The namespace.
     pub namespace: Namespace,
-    /// The task.
-    pub task: TaskId,
-    /// Its number within the task, from 1. One that is not recorded has its predecessor's.
+    /// What it happened to.
+    pub subject: Subject,
+    /// Its number within the history of its subject, from 1. One that is not recorded has its predecessor's.
     pub number: Revision,
     /// When it happened.
     pub at: Time,
@@ -374,6 +426,40 @@ pub enum EventData {
         /// What a person had undone by hand, which was not copied either.
         settled: Vec<HandReceipt>,
     },
+    /// A sweep of recovery moved something in the namespace. It happened to no task: each task's own events say what became of it.
+    RecoverySwept {
+        /// The recovery process, as the owner of its leases.
+        owner: Owner,
+        /// What became of the tasks.
+        counts: SweepCounts,
+    },
+}
+
+/// How many tasks a sweep of recovery handled in one namespace, by what became of them, and how much it undid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SweepCounts {
+    /// Planned again.
+    pub planned: u64,
+    /// Closed, with nothing owed any more.
+    pub compensated: u64,
+    /// Parked for a person.
+    pub quarantined: u64,
+    /// Handed back: their undo waits for another try, or for another recovery process.
+    pub handed_back: u64,
+    /// Lost to another owner meanwhile.
+    pub lost: u64,
+    /// Those that the store did not answer for.
+    pub failed: u64,
+    /// Compensations that were undone, with a receipt.
+    pub undone: u64,
+}
+
+impl SweepCounts {
+    /// Whether something was moved. A task that the store did not answer for was not, as far as recovery knows.
+    pub const fn has_moved(&self) -> bool {
+        let SweepCounts { planned, compensated, quarantined, handed_back, lost, failed: _, undone } = *self;
+        planned > 0 || compensated > 0 || quarantined > 0 || handed_back > 0 || lost > 0 || undone > 0
+    }
 }
 
 impl EventData {
@@ -401,12 +487,18 @@ impl EventData {
             EventData::Ended(ended) => ended.state.state().as_str(),
             EventData::Annotated { .. } => "annotated",
             EventData::Retried { .. } => "retried",
+            EventData::RecoverySwept { .. } => "recovery_swept",
         }
     }
 
     /// Whether it is stored and hashed. A heartbeat and a progress are applied only.
     pub const fn is_recorded(&self) -> bool {
         !matches!(self, EventData::Renewed { .. } | EventData::Progressed { .. })
+    }
+
+    /// Whether it happens in a namespace, and to no task.
+    pub const fn is_of_namespace(&self) -> bool {
+        matches!(self, EventData::RecoverySwept { .. })
     }
 }
 
@@ -415,8 +507,8 @@ impl EventData {
 pub struct EventKind(&'static str);
 
 impl EventKind {
-    /// All of them, roughly in the order of a task's life.
-    pub const ALL: [EventKind; 22] = [
+    /// All of them, roughly in the order of a task's life; then those of a namespace.
+    pub const ALL: [EventKind; 23] = [
         EventKind("created"),
         EventKind("changed"),
         EventKind("dispatched"),
@@ -439,6 +531,7 @@ impl EventKind {
         EventKind("quarantined"),
         EventKind("annotated"),
         EventKind("retried"),
+        EventKind("recovery_swept"),
     ];
 
     /// The word that interfaces use.

@@ -1,13 +1,13 @@
 //! The rows of a batch of commands, in memory: fetched before the first command is decided, changed by each command,
 //! and written back after the last. So a thousand commands need as many database requests as one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use tenure_core::case::Names;
 use tenure_core::chain::Hash;
 use tenure_core::command::Command;
-use tenure_core::event::Event;
+use tenure_core::event::{Event, Subject};
 use tenure_core::id::{Document, Epoch, Namespace, Queue, RequestId, Revision, SagaId, TaskId};
 use tenure_core::task::{Phase, Task};
 use tenure_core::time::Time;
@@ -15,6 +15,7 @@ use tenure_store::codec::Sealed;
 use tenure_store::columns::TaskRow;
 use tenure_store::due::{Due, LeaseColumns};
 use tenure_store::execute::{ReadKey, next_in_queue, read_set};
+use tenure_store::namespace_history::NamespaceHead;
 use tenure_store::remembered::Request;
 use tenure_store::rows::{Change, LeaseRow, Rows, StoredTask};
 
@@ -42,6 +43,17 @@ impl Whole {
         let head = |kept: &Option<StoredTask>| kept.as_ref().map(|kept| kept.head);
         head(&self.stored) != head(&self.kept)
     }
+}
+
+/// The history of a namespace, locked; or the fact that it does not exist.
+#[derive(Default)]
+pub(crate) struct FoundNamespace {
+    /// Where it ends, as it is stored.
+    pub(crate) stored: Option<NamespaceHead>,
+    /// The feed of its newest event.
+    pub(crate) feed: i64,
+    /// Where it ends now.
+    pub(crate) end: Option<NamespaceHead>,
 }
 
 /// The row of a lease, locked or recalled, without its task.
@@ -72,7 +84,9 @@ pub(crate) struct Batch {
     pub(crate) requests: HashMap<(Namespace, RequestId), Request>,
     pub(crate) histories: HashMap<Key, Vec<Event>>,
     /// Hashes of stored events that a replay compares.
-    pub(crate) event_hashes: HashMap<(Key, Revision), Hash>,
+    pub(crate) event_hashes: HashMap<((Namespace, Subject), Revision), Hash>,
+    /// The histories of namespaces that may be continued.
+    pub(crate) namespaces: BTreeMap<Namespace, FoundNamespace>,
     pub(crate) floor: Epoch,
     /// The names that are already reserved for tasks created in callers' transactions.
     pub(crate) reserved: HashSet<Key>,
@@ -227,7 +241,7 @@ impl Rows for Batch {
 
     fn history(&mut self, namespace: &Namespace, id: &TaskId, up_to: Revision) -> PostgresResult<Vec<Event>> {
         let stored = self.histories.get(&(namespace.clone(), id.clone())).into_iter().flatten();
-        let of_task = |sealed: &&Sealed| sealed.event.namespace == *namespace && sealed.event.task == *id;
+        let of_task = |sealed: &&Sealed| sealed.event.namespace == *namespace && sealed.event.subject == *id;
         let new = self.events.iter().filter(of_task).map(|sealed| &sealed.event);
         let events: Vec<Event> = stored.chain(new).filter(|event| event.number <= up_to).cloned().collect();
         let whole = (1..=up_to.0).eq(events.iter().map(|event| event.number.0));

@@ -1,8 +1,9 @@
-//! Reads chains to verify, and finds events that belong to no task.
+//! Reads chains to verify, of tasks and of namespaces themselves, and finds events that belong to neither.
 
 use std::collections::HashMap;
 
-use tenure_core::id::{Namespace, TaskId};
+use tenure_core::event::Subject;
+use tenure_core::id::Namespace;
 use tenure_store::Error;
 use tenure_store::columns::{EventRow, Row as _, TableRow as _, at};
 use tenure_store::filling::{PageFill, page};
@@ -10,11 +11,12 @@ use tenure_store::stored::{ColumnValue, StoredChain, StoredEvent, StoredRow};
 use tenure_store::{Cursor, Page, PageSize};
 use tokio_postgres::types::Type;
 
-use crate::columns::{KEY_COLUMN_COUNT, PostgresResult, PostgresRow};
+use crate::columns::{KEY_COLUMN_COUNT, PostgresResult, PostgresRow, subject_of};
 use crate::read::PostgresReader;
 use crate::sql::{Sql, indexed_columns};
 
-/// Where a walk over all chains is: at tasks by their age within a namespace, then at the rows of other tables without a task.
+/// Where a walk over all chains is: at tasks by their age within a namespace, then at namespaces with a history of their own and at the
+/// rows of other tables without a task.
 #[derive(Clone)]
 pub(crate) enum ChainCursor {
     Tasks { namespace: String, no: i64 },
@@ -46,11 +48,11 @@ impl ChainCursor {
     }
 }
 
-/// Names that rows of other tables have, and no task.
+/// Names that rows of other tables have, and no task. Those of namespaces have no id.
 const ORPHANS: &str = "\
     select namespace, task from ( \
         select namespace, task from tenure.events union select namespace, task from tenure.due \
-        union select namespace, task from tenure.checkpoints union select namespace, task from tenure.compensations) as named \
+        union select namespace, '' from tenure.namespace_histories union select namespace, task from tenure.checkpoints union select namespace, task from tenure.compensations) as named \
     where (namespace, task) > ($1, $2) \
     and not exists (select from tenure.tasks where tasks.namespace = named.namespace and tasks.id = named.task) \
     order by namespace, task limit $3";
@@ -119,6 +121,14 @@ const OTHER_ROWS: [(&str, &str); 3] = [
     ),
 ];
 
+/// The rows of namespaces, with whether they say where their newest events are in the feed.
+const NAMESPACE_ROWS: &str = "\
+    select histories.namespace as key_namespace, '' as key_task, histories.*, \
+        histories.feed is not distinct from (select max(events.feed) from tenure.events \
+            where events.namespace = histories.namespace and events.task = '') as has_its_feed \
+    from unnest($1::text[], $2::text[]) as wanted(n, i) join tenure.namespace_histories as histories \
+    on histories.namespace = n and i = ''";
+
 /// A row as it is stored; its first two columns are the names of its task.
 fn stored_row(table: &'static str, row: &PostgresRow) -> PostgresResult<StoredRow<'static>> {
     let mut columns = Vec::with_capacity(row.len());
@@ -159,14 +169,14 @@ impl PostgresReader<'_> {
         Ok(page)
     }
 
-    /// The chain of one task.
+    /// The chain of one task, or of a namespace itself.
     pub(crate) async fn chain_of(
         &mut self,
         namespace: &Namespace,
-        id: &TaskId,
+        subject: &Subject,
     ) -> PostgresResult<Option<StoredChain>> {
         self.begin().await?;
-        let chains = self.stored_chains(&[(namespace.as_str(), id.as_str())]).await?;
+        let chains = self.stored_chains(&[(namespace.as_str(), subject.as_str())]).await?;
         self.end().await?;
         let is_there = |chain: &StoredChain| {
             chain.stored_name.is_some() || !chain.events.is_empty() || !chain.rows.is_empty()
@@ -229,7 +239,7 @@ impl PostgresReader<'_> {
     pub(crate) async fn stored_chains(&mut self, names: &[(&str, &str)]) -> PostgresResult<Vec<StoredChain>> {
         let (namespaces, ids): (Vec<&str>, Vec<&str>) = names.iter().copied().unzip();
         let name = |(namespace, id): &(&str, &str)| {
-            Namespace::new(*namespace).and_then(|namespace| Ok((namespace, TaskId::new(*id)?))).ok()
+            Namespace::new(*namespace).and_then(|namespace| Ok((namespace, subject_of(id)?))).ok()
         };
         let mut chains: Vec<StoredChain> =
             names.iter().map(|both| StoredChain::without_task(0, name(both))).collect();
@@ -247,6 +257,16 @@ impl PostgresReader<'_> {
             };
             let wrong = APART.iter().filter(|(column, _)| !is(column));
             chain.apart.extend(wrong.map(|(_, name)| (*name).to_owned()));
+            chain.rows.push(stored);
+        }
+        for row in self.link.once(NAMESPACE_ROWS, &[&namespaces, &ids]).await? {
+            let names = names_of(&row)?;
+            let Some(chain) = places.get(&names).and_then(|at| chains.get_mut(*at)) else { continue };
+            let stored = stored_row("namespace_histories", &row)?;
+            chain.stored_name = Some(names.0);
+            if stored.value("has_its_feed") != Some(&ColumnValue::from(true)) {
+                chain.apart.push("namespace_histories.feed".to_owned());
+            }
             chain.rows.push(stored);
         }
         for (table, sql) in OTHER_ROWS {

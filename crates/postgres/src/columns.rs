@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
+use tenure_core::event::Subject;
 use tenure_core::id::{Namespace, TaskId};
 use tenure_core::limit::InvalidField;
 use tenure_store::causes::with_causes;
@@ -391,6 +392,17 @@ pub(crate) const DUE_COLUMN_COUNT: usize = column_count::<DueRow<'_>>();
 /// The key whose columns begin at `at`.
 pub(crate) fn read_key(row: &PostgresRow, at: usize) -> PostgresResult<Key> {
     Ok((Namespace::new(row.a_text(at)?)?, TaskId::new(row.a_text(at + 1)?)?))
+}
+
+/// The namespace of an event, and what it happened to: an empty text is the namespace itself.
+pub(crate) fn read_subject(row: &PostgresRow, at: usize) -> PostgresResult<(Namespace, Subject)> {
+    let namespace = Namespace::new(row.a_text(at)?)?;
+    Ok((namespace, subject_of(row.a_text(at + 1)?)?))
+}
+
+/// What the column `task` of an event says.
+pub(crate) fn subject_of(task: &str) -> Result<Subject, InvalidField> {
+    if task.is_empty() { Ok(Subject::Namespace) } else { TaskId::new(task).map(Subject::Task) }
 }
 
 /// Keys as the two arrays that statements take them in.

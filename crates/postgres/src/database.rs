@@ -21,7 +21,7 @@ use crate::link::Link;
 use crate::settings::PostgresSettings;
 
 /// The migrations in order; the schema version is how many of them ran. A released one never changes.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("../migrations/V1__ledger.sql"),
     include_str!("../migrations/V2__intake.sql"),
     include_str!("../migrations/V3__tokens.sql"),
@@ -30,6 +30,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("../migrations/V6__speed.sql"),
     include_str!("../migrations/V7__last_leases.sql"),
     include_str!("../migrations/V8__retention.sql"),
+    include_str!("../migrations/V9__namespace_histories.sql"),
 ];
 
 /// The minimum server version.

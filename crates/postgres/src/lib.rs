@@ -14,6 +14,7 @@ mod known;
 mod libpq;
 mod link;
 mod load;
+mod namespaces;
 mod options;
 mod overview;
 mod read;

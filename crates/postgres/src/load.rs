@@ -9,7 +9,7 @@ mod answers;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tenure_core::command::{Action, Command, HolderAction, Take};
-use tenure_core::event::EventData;
+use tenure_core::event::{EventData, Subject};
 use tenure_core::id::{Epoch, Namespace, Queue, RequestId, SagaId, TaskId};
 use tenure_core::time::Time;
 use tenure_store::columns::{
@@ -140,7 +140,9 @@ impl Wanted {
             match item {
                 ReplayItem::Event(sealed) => {
                     let event = &sealed.event;
-                    let key = (event.namespace.clone(), event.task.clone());
+                    // The histories of namespaces are locked after the tasks.
+                    let Subject::Task(id) = &event.subject else { continue };
+                    let key = (event.namespace.clone(), id.clone());
                     if let EventData::Created(created) = &event.what {
                         wanted.names.push((key.clone(), created.saga_id.clone()));
                     }
@@ -427,7 +429,7 @@ async fn second_look(
     rows.read_into(batch, policies, &BTreeSet::new())?;
     for row in &histories {
         let key = read_key(row, 0)?;
-        let event = read_event(row, KEY_COLUMN_COUNT, &key.0, &key.1)?;
+        let event = read_event(row, KEY_COLUMN_COUNT, &key.0, &key.1.clone().into())?;
         batch.histories.entry(key).or_default().push(event);
     }
     created.extend(more_created);

@@ -19,7 +19,7 @@ use tenure_store::{Cursor, EventFilter, Filter, Lapsed, Order, Page, PageSize, R
 use tokio_postgres::types::ToSql;
 
 use crate::columns::{
-    KEY_COLUMN_COUNT, Key, PostgresError, PostgresResult, PostgresRow, TaskKeyArrays, read_key,
+    KEY_COLUMN_COUNT, Key, PostgresError, PostgresResult, PostgresRow, TaskKeyArrays, read_key, read_subject,
 };
 use crate::database::PostgresDatabase;
 use crate::link::{Link, Parameter};
@@ -361,8 +361,8 @@ pub(crate) const EVENT: usize = 2 + KEY_COLUMN_COUNT;
 
 /// The event of a row of [`PostgresReader::events`].
 pub(crate) fn recorded(row: &PostgresRow, cursor: Cursor) -> PostgresResult<Recorded> {
-    let (namespace, task) = read_key(row, 2)?;
-    let (event, hash, data) = read_stored_event(row, EVENT, &namespace, &task)?;
+    let (namespace, subject) = read_subject(row, 2)?;
+    let (event, hash, data) = read_stored_event(row, EVENT, &namespace, &subject)?;
     Ok(Recorded { cursor, event, hash, data })
 }
 

@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 
 use tenure_store::columns::ColumnType::{Bytes, Number, Text};
 use tenure_store::columns::{
-    ChangedBy, Column, ColumnType, CompensationRow, DueRow, EventRow, RequestRow, TableRow, TaskRow,
-    TokenRow, join_names, task_select_list,
+    ChangedBy, Column, ColumnType, CompensationRow, DueRow, EventRow, NamespaceRow, RequestRow, TableRow,
+    TaskRow, TokenRow, join_names, task_select_list,
 };
 
 /// A statement that names the columns of a table.
@@ -263,6 +263,29 @@ pub(crate) static RENEW_DUE: Sql = Sql::new(|| {
 
 /// What writes the columns that a heartbeat may change.
 pub(crate) const BY_HEARTBEATS: &[ChangedBy] = &[ChangedBy::Heartbeat, ChangedBy::LateHeartbeat];
+
+/// Where the histories of namespaces end, behind the feeds of their newest events.
+pub(crate) static LOCK_NAMESPACES: Sql = Sql::new(|| {
+    let end = NamespaceRow::select_list();
+    format!(
+        "select namespace, feed, {end} from tenure.namespace_histories where namespace = any($1::text[]) \
+         order by namespace for update"
+    )
+});
+
+/// A history that begins here may have begun elsewhere in the meantime.
+pub(crate) static PUT_NAMESPACES: Sql = Sql::new(|| {
+    let (names, arrays) = (names(NamespaceRow::COLUMNS), arrays(&[Text, Number], NamespaceRow::COLUMNS));
+    let changes = join_names(NamespaceRow::COLUMNS, |name| format!("{name} = excluded.{name}"));
+    format!(
+        "with continued as (insert into tenure.namespace_histories as old (namespace, feed, {names}) \
+            select n, greatest(feed, {OWN_FEED}), {names} from unnest({arrays}) as new(n, feed, {names}) \
+            on conflict (namespace) do update set {changes}, feed = excluded.feed where old.number < excluded.number \
+            returning 1) \
+         select tenure.none_was_faster((select count(*) from continued), cardinality($1::text[]), \
+            'the history of a namespace began elsewhere')"
+    )
+});
 
 /// In the order of the arrays, which is that of the decisions.
 ///

@@ -6,7 +6,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tenure_core::command::{Action, Command};
-use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
+use tenure_core::event::Subject;
+use tenure_core::id::{Actor, Namespace, Queue, RequestId, Revision, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 use tenure_store::RetentionStore;
@@ -15,6 +16,7 @@ use tenure_store::answering::{AnswerOptions, Answered};
 use tenure_store::committer::{Committer, Limits};
 use tenure_store::health::{IntegrityCheck, StoreHealth};
 use tenure_store::metrics::{Counters, StoreMetrics};
+use tenure_store::namespace_history::SweepNote;
 use tenure_store::overview::{Holding, Overview};
 use tenure_store::pool::Pool;
 use tenure_store::stored::StoredChain;
@@ -240,6 +242,7 @@ macro_rules! look {
 }
 
 /// Behind the macro, which it uses.
+mod noting;
 mod retaining;
 
 impl PostgresStore {
@@ -447,8 +450,16 @@ impl Store for PostgresStore {
         })
     }
 
-    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
-        Box::pin(async move { look!(self, |reader| reader.chain_of(&namespace, &id)).await })
+    fn chain(
+        &self,
+        namespace: Namespace,
+        subject: Subject,
+    ) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
+        Box::pin(async move { look!(self, |reader| reader.chain_of(&namespace, &subject)).await })
+    }
+
+    fn note_sweep(&self, note: SweepNote) -> BoxFuture<'_, Result<Revision, Error>> {
+        Box::pin(self.write_note(note))
     }
 
     fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {

@@ -1,8 +1,11 @@
 //! Takes what another store exported, and gives what the database has besides tasks and their history. A batch of an export is
 //! loaded and written as a batch of commands is, on a connection of its own.
 
+use std::collections::{BTreeSet, HashMap};
+
 use tenure_core::chain::Hash;
-use tenure_core::id::{Namespace, RequestId, Revision, TaskId};
+use tenure_core::event::Subject;
+use tenure_core::id::{Namespace, RequestId, Revision};
 use tenure_core::time::{Span, Time};
 use tenure_store::Error;
 use tenure_store::columns::{Policies, Row as _, read_request};
@@ -14,10 +17,11 @@ use tenure_store::transfer::{
 };
 
 use crate::batch::{Batch, Slot};
-use crate::columns::{KEY_COLUMN_COUNT, Key, Meaning, PostgresError, PostgresResult, read_key};
+use crate::columns::{KEY_COLUMN_COUNT, Meaning, PostgresError, PostgresResult, read_subject};
 use crate::database::PostgresDatabase;
 use crate::link::{Link, Parameter};
 use crate::load::{Claims, Loaded, Until, Wanted, load};
+use crate::namespaces;
 use crate::read::{PostgresReader, one};
 use crate::sql;
 use crate::write::{Ended, write_back};
@@ -46,16 +50,16 @@ impl ReplayRows for Batch {
     fn event_hash(
         &mut self,
         namespace: &Namespace,
-        id: &TaskId,
+        subject: &Subject,
         number: Revision,
     ) -> PostgresResult<Option<Hash>> {
-        let key = ((namespace.clone(), id.clone()), number);
+        let key = ((namespace.clone(), subject.clone()), number);
         if let Some(hash) = self.event_hashes.get(&key) {
             return Ok(Some(*hash));
         }
         let new = self.events.iter().find(|sealed| {
             let event = &sealed.event;
-            event.number == number && event.task == *id && event.namespace == *namespace
+            event.number == number && event.subject == *subject && event.namespace == *namespace
         });
         Ok(new.map(|sealed| sealed.hash))
     }
@@ -146,6 +150,7 @@ async fn decide(
     let loaded = load(link, &mut policies, &wanted, None, Claims::PassOver, until).await?;
     // A task that a caller's transaction created has its names, and so it is in the way of one that is imported.
     let Loaded { batch: mut rows, created: _, now: theirs } = loaded;
+    rows.namespaces = namespaces::lock(link, namespaces_of(&batch.items)).await?;
     rows.event_hashes = event_hashes(link, &rows, &batch.items).await?;
     let now = match &database.clock {
         None => theirs,
@@ -163,32 +168,50 @@ async fn decide(
     Ok(Decided { rows, replayed, now, is_unchanged })
 }
 
-/// The hashes of those events that are stored already, and are not the newest of their tasks.
+/// The namespaces whose own histories the items continue.
+fn namespaces_of(items: &[ReplayItem]) -> BTreeSet<&Namespace> {
+    let continued = items.iter().filter_map(|item| match item {
+        ReplayItem::Event(sealed) => {
+            (sealed.event.subject == Subject::Namespace).then_some(&sealed.event.namespace)
+        }
+        ReplayItem::Lease(_) | ReplayItem::Request(_) => None,
+    });
+    continued.collect()
+}
+
+/// The hashes of those events that are stored already, and are not the newest of their tasks or namespaces.
 async fn event_hashes(
     link: &mut Link,
     rows: &Batch,
     items: &[ReplayItem],
-) -> PostgresResult<std::collections::HashMap<(Key, Revision), Hash>> {
+) -> PostgresResult<HashMap<((Namespace, Subject), Revision), Hash>> {
     let (mut namespaces, mut ids, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
     for item in items {
         let ReplayItem::Event(sealed) = item else { continue };
         let event = &sealed.event;
-        let slot = rows.slots.get(&(event.namespace.clone(), event.task.clone()));
-        let Some(Slot::Whole(whole)) = slot else { continue };
-        if whole.kept.as_ref().is_some_and(|kept| event.number < kept.task.revision) {
+        let newest = match &event.subject {
+            Subject::Task(id) => match rows.slots.get(&(event.namespace.clone(), id.clone())) {
+                Some(Slot::Whole(whole)) => whole.kept.as_ref().map(|kept| kept.task.revision),
+                Some(Slot::Lease(_) | Slot::Seen(_)) | None => None,
+            },
+            Subject::Namespace => {
+                rows.namespaces.get(&event.namespace).and_then(|found| found.end).map(|end| end.number)
+            }
+        };
+        if newest.is_some_and(|newest| event.number < newest) {
             namespaces.push(event.namespace.as_str());
-            ids.push(event.task.as_str());
+            ids.push(event.subject.as_str());
             numbers.push(number(event.number.0));
         }
     }
-    let mut hashes = std::collections::HashMap::new();
+    let mut hashes = HashMap::new();
     if numbers.is_empty() {
         return Ok(hashes);
     }
     let parameters: [Parameter<'_>; 3] = [&namespaces, &ids, &numbers];
     for row in link.ask(EVENT_HASHES, &parameters).await? {
         let revision = Revision(unsigned(row.a_number(KEY_COLUMN_COUNT)?));
-        hashes.insert((read_key(&row, 0)?, revision), row.hash(KEY_COLUMN_COUNT + 1)?);
+        hashes.insert((read_subject(&row, 0)?, revision), row.hash(KEY_COLUMN_COUNT + 1)?);
     }
     Ok(hashes)
 }
@@ -204,6 +227,7 @@ async fn note_order(link: &mut Link, rows: &Batch, written: &[Time]) -> Postgres
         Slot::Whole(whole) => whole.feed,
         Slot::Lease(_) | Slot::Seen(_) => i64::MIN,
     });
+    let feeds = feeds.chain(rows.namespaces.values().map(|found| found.feed));
     let feed = feeds.max().map_or(own_feed, |feed| feed.max(own_feed));
     written.iter().for_each(|at| order.note(feed, *at));
     if !(is_in_order && order.is_in_order()) {

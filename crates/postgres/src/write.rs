@@ -4,15 +4,18 @@
 //! that it ended.
 
 use tenure_core::compensation::Compensation;
-use tenure_core::id::Document;
+use tenure_core::event::Subject;
+use tenure_core::id::{Document, Namespace};
 use tenure_core::time::Time;
 use tenure_store::codec::Sealed;
 use tenure_store::columns::{
-    ChangedBy, Column, CompensationRow, DueRow, EventRow, RequestRow, Row as _, TableRow, TaskRow, impossible,
+    ChangedBy, Column, CompensationRow, DueRow, EventRow, NamespaceRow, RequestRow, Row as _, TableRow,
+    TaskRow, impossible,
 };
 use tenure_store::due::Due;
 use tenure_store::ends::{EndKey, Minutes, NewEnds};
 use tenure_store::execute::REQUEST_MEMORY;
+use tenure_store::namespace_history::NamespaceHead;
 use tenure_store::numbers::length;
 use tenure_store::stored::ColumnValue;
 use tokio_postgres::types::ToSql;
@@ -185,7 +188,7 @@ pub(crate) async fn write_back(
     let mut named: Vec<&Changed<'_>> =
         new.iter().copied().filter(|one| !batch.reserved.contains(one.key)).collect();
     named.sort_by_key(|one| one.key);
-    let events = events(batch);
+    let (namespaces, events) = (continued_namespaces(batch), events(batch));
     let requests: Vec<_> =
         batch.remembered.iter().filter_map(|name| Some((name, batch.requests.get(name)?))).collect();
 
@@ -209,6 +212,11 @@ pub(crate) async fn write_back(
         .changes(ChangedBy::COMMANDS, |one| one.before, |one| one.after)
         .into(&mut writes);
     due.write(&mut writes);
+    Items::new(&sql::PUT_NAMESPACES, &namespaces)
+        .column(|(namespace, ..)| namespace.as_str())
+        .column(|(_, feed, _)| *feed)
+        .columns(NamespaceRow::COLUMNS, |(.., end)| *end)
+        .into(&mut writes);
     insert_events(&events, &mut writes);
     if events.is_empty() {
         writes.push(Write { sql: sql::OWN_NUMBERS, parameters: Vec::new() });
@@ -466,9 +474,9 @@ impl<'b> CompensationChanges<'b> {
 /// An event to be written.
 struct NewEvent<'b> {
     sealed: &'b Sealed,
-    /// The feed of its task before this transaction.
+    /// The feed of its task or namespace before this transaction.
     feed: i64,
-    /// The head of its task before this transaction, if it is the first one behind that.
+    /// The head of that before this transaction, if it is the first one behind that.
     head: Option<&'b [u8]>,
 }
 
@@ -479,19 +487,34 @@ fn events(batch: &Batch) -> Vec<NewEvent<'_>> {
 impl<'b> NewEvent<'b> {
     fn of(batch: &'b Batch, sealed: &'b Sealed) -> NewEvent<'b> {
         let event = &sealed.event;
-        let key = (event.namespace.clone(), event.task.clone());
-        let Some(Slot::Whole(whole)) = batch.slots.get(&key) else {
-            return NewEvent { sealed, feed: 0, head: None };
+        let (feed, newest) = match &event.subject {
+            Subject::Task(id) => match batch.slots.get(&(event.namespace.clone(), id.clone())) {
+                Some(Slot::Whole(whole)) => {
+                    let stored = whole.stored.as_ref();
+                    (whole.feed, stored.map(|stored| (stored.task.revision, &stored.head)))
+                }
+                Some(Slot::Lease(_) | Slot::Seen(_)) | None => (0, None),
+            },
+            Subject::Namespace => match batch.namespaces.get(&event.namespace) {
+                Some(found) => (found.feed, found.stored.as_ref().map(|end| (end.number, &end.head))),
+                None => (0, None),
+            },
         };
-        let before = whole.stored.as_ref().filter(|stored| stored.task.revision.0 + 1 == event.number.0);
-        NewEvent { sealed, feed: whole.feed, head: before.map(|stored| &stored.head.0[..]) }
+        let before = newest.filter(|(number, _)| number.0 + 1 == event.number.0);
+        NewEvent { sealed, feed, head: before.map(|(_, head)| &head.0[..]) }
     }
+}
+
+/// The namespaces whose histories go on, each with the feed that it had and with its new end.
+fn continued_namespaces(batch: &Batch) -> Vec<(&Namespace, i64, &NamespaceHead)> {
+    let found = batch.namespaces.iter().filter(|(_, found)| found.end != found.stored);
+    found.filter_map(|(namespace, found)| Some((namespace, found.feed, found.end.as_ref()?))).collect()
 }
 
 fn insert_events<'b>(events: &'b [NewEvent<'b>], writes: &mut Vec<Write<'b>>) {
     Items::new(&sql::INSERT_EVENTS, events)
         .column(|new| new.sealed.event.namespace.as_str())
-        .column(|new| new.sealed.event.task.as_str())
+        .column(|new| new.sealed.event.subject.as_str())
         .column(|new| new.feed)
         .column(|new| new.head)
         .columns(EventRow::COLUMNS, |new| new.sealed)

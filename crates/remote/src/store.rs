@@ -9,10 +9,12 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use tenure_api as api;
 use tenure_api::duration::DurationInput;
+use tenure_api::recovery::{SweepBody, SweepNoted};
 use tenure_api::token::{TokenBody, TokenName};
 use tenure_api::{from_json, to_json};
 use tenure_core::command::Command;
-use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
+use tenure_core::event::Subject;
+use tenure_core::id::{Actor, Namespace, Queue, RequestId, Revision, TaskId};
 use tenure_core::refusal::Code;
 use tenure_core::task::Task;
 use tenure_core::time::{Span, Time};
@@ -21,6 +23,7 @@ use tenure_store::RetentionStore;
 use tenure_store::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use tenure_store::answering::{AnswerOptions, Answered};
 use tenure_store::entropy::{Entropy, SystemEntropy};
+use tenure_store::namespace_history::SweepNote;
 use tenure_store::overview::{Holding, Overview};
 use tenure_store::size::{chain_bytes, event_bytes, task_bytes};
 use tenure_store::stored::StoredChain;
@@ -371,13 +374,33 @@ impl Store for RemoteStore {
         })
     }
 
-    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
+    fn chain(
+        &self,
+        namespace: Namespace,
+        subject: Subject,
+    ) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
         Box::pin(async move {
-            let path = in_namespace(&namespace, &format!("tasks/{id}/chain"));
+            let path = match subject {
+                Subject::Task(id) => in_namespace(&namespace, &format!("tasks/{id}/chain")),
+                Subject::Namespace => in_namespace(&namespace, "chain"),
+            };
             match self.get::<api::chain::ChainAnswer>(path, Query::none()).await {
                 Err(error) if error.code() == Some(Code::NotFound) => Ok(None),
                 answer => Ok(Some(answer?.chain.try_into().map_err(wire::foreign)?)),
             }
+        })
+    }
+
+    /// A repeat is another event, so it is not sent again by itself.
+    fn note_sweep(&self, note: SweepNote) -> BoxFuture<'_, Result<Revision, Error>> {
+        Box::pin(async move {
+            note.check()?;
+            let SweepNote { namespace, actor, owner, counts } = note;
+            let body = to_json(&SweepBody::new(owner.to_string(), counts, Some(actor.to_string())));
+            let path = in_namespace(&namespace, "sweeps");
+            let answer = self.wire.post(path, body, Idempotency::Unsafe).await;
+            let noted: SweepNoted = from_json(&read(answer)?).map_err(unreadable)?;
+            Ok(noted.number)
         })
     }
 

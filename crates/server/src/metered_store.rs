@@ -6,7 +6,8 @@ use tenure::Error;
 use tenure::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use tenure::clock::Moment;
 use tenure::core::command::Command;
-use tenure::core::id::{Actor, Namespace, Queue, RequestId, TaskId};
+use tenure::core::event::Subject;
+use tenure::core::id::{Actor, Namespace, Queue, RequestId, Revision, TaskId};
 use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::core::verb::Verb;
@@ -15,6 +16,7 @@ use tenure::store::RetentionStore;
 use tenure::store::answering::{AnswerOptions, Answered, MinimalAnswer};
 use tenure::store::health::{IntegrityCheck, StoreHealth};
 use tenure::store::metrics::StoreMetrics;
+use tenure::store::namespace_history::SweepNote;
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
 use tenure::store::watch::{Absence, Presence, Watchers};
@@ -127,8 +129,20 @@ impl Store for MeteredStore {
         self.store.chains(after, size)
     }
 
-    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
-        self.store.chain(namespace, id)
+    fn chain(
+        &self,
+        namespace: Namespace,
+        subject: Subject,
+    ) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
+        self.store.chain(namespace, subject)
+    }
+
+    fn note_sweep(&self, note: SweepNote) -> BoxFuture<'_, Result<Revision, Error>> {
+        Box::pin(async move {
+            let answer = self.store.note_sweep(note).await;
+            self.metrics.writes().heard(&answer);
+            answer
+        })
     }
 
     fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>> {

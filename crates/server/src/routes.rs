@@ -135,6 +135,8 @@ fn table() -> Vec<Route> {
         route!(Get "/v1/{ns}/tasks/{id}/verify", Namespace(Reader), "Verify the history of a task", looks::verify_task, gives 200 shape::ReportAnswer),
         route!(Get "/v1/{ns}/tasks/{id}/chain", Namespace(Operator), "The stored history of a task, for clients that verify it themselves", looks::chain, gives 200 shape::OneChain),
 
+        route!(Get "/v1/{ns}/chain", Namespace(Operator), "The stored history of the namespace itself, for clients that verify it themselves", looks::chain_of_namespace, gives 200 shape::OneChain),
+
         route!(Post "/v1/{ns}/tasks/{id}/acquire", Namespace(Worker), "Take a lease on a task", verbs::acquire, query TASK, takes body::TakeBody, gives 200 shape::AnsweredTask),
         route!(Post "/v1/{ns}/tasks/{id}/heartbeat", Namespace(Worker), "Renew a lease", verbs::heartbeat, query TASK, takes body::HeartbeatBody, gives 200 shape::Renewed),
         route!(Post "/v1/{ns}/tasks/{id}/progress", Namespace(Worker), "Report progress without renewing the lease", verbs::progress, query TASK, takes body::ProgressBody, gives 200 shape::Renewed),
@@ -173,6 +175,7 @@ fn table() -> Vec<Route> {
         route!(Get "/v1/{ns}/verify", Namespace(Reader), "Verify the history", looks::verify, gives 200 shape::ReportAnswer),
         route!(Get "/v1/{ns}/recovery", Namespace(Reader), "List the running recovery processes and what they handle", recovery::watchers, gives 200 shape::Watchers),
         route!(Post "/v1/{ns}/recovery", Namespace(Operator), "Run recovery once", recovery::sweep, query &[("plan", "`true`: only show what recovery would do.")], gives 200 shape::Recovered),
+        route!(Post "/v1/{ns}/sweeps", Namespace(Operator), "Note in the history of the namespace what a recovery process that runs elsewhere moved there", recovery::note, takes shape::SweepBody, gives 201 shape::SweepNoted),
 
         route!(Get "/v1/namespaces", Store(Reader), "List the namespaces that have tasks", looks::namespaces, gives 200 shape::Namespaces),
         route!(Get "/v1/now", Store(Reader), "The store's clock, by which every decision is made", looks::now, gives 200 shape::Now),

@@ -22,7 +22,7 @@ pub(crate) use tenure::api::list::{
 pub(crate) use tenure::api::overview::{
     OwnerList as Owners, Presence as PresenceBody, StatsAnswer as Stats, WatchersAnswer as Watchers,
 };
-pub(crate) use tenure::api::recovery::Recovered;
+pub(crate) use tenure::api::recovery::{Recovered, SweepBody, SweepNoted};
 pub(crate) use tenure::api::retention::{
     AnchorRecords, CursorAnswer, CursorBody, CursorList, PrunedAnswer, PrunedPage,
 };

@@ -260,11 +260,13 @@ fn all(jobs: &[CommitRequest], error: &Error) -> Vec<Done> {
     jobs.iter().map(|job| Done::all(job, error)).collect()
 }
 
-/// Checks what a failed commit may have touched: the heads of the newest tasks must match their newest events.
+/// Checks what a failed commit may have touched: the heads of the newest tasks and namespaces must match their newest events.
 fn newest_chains_hold(connection: &Connection) -> SqliteResult<()> {
     let mut newest = connection.prepare(
-        "select tasks.head, tasks.revision, events.hash, events.number from events join tasks on tasks.no = events.task \
-         where events.\"order\" > (select coalesce(max(\"order\"), 0) from events) - ? \
+        "select coalesce(tasks.head, namespace_histories.head), coalesce(tasks.revision, namespace_histories.number), events.hash, \
+             events.number from events left join tasks on tasks.no = events.task \
+         left join namespace_histories on namespace_histories.no = events.task \
+         where coalesce(tasks.no, namespace_histories.no) is not null and events.\"order\" > (select coalesce(max(\"order\"), 0) from events) - ? \
          and events.number = (select max(number) from events as later where later.task = events.task)",
     )?;
     let mut rows = newest.query(params![4_096])?;

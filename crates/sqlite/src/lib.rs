@@ -7,6 +7,7 @@ mod conditions;
 mod engine;
 mod health;
 mod known;
+mod namespaces;
 mod open;
 mod options;
 mod overview;

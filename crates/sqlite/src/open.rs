@@ -14,13 +14,14 @@ use crate::writer_lock::WriterLock;
 const APPLICATION_ID: i32 = 0x5445_4e55;
 
 /// The migrations in order; the schema version is how many of them ran. A released one never changes.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/V1__ledger.sql"),
     include_str!("../migrations/V2__tokens.sql"),
     include_str!("../migrations/V3__ends.sql"),
     include_str!("../migrations/V4__sagas.sql"),
     include_str!("../migrations/V5__last_leases.sql"),
     include_str!("../migrations/V6__retention.sql"),
+    include_str!("../migrations/V7__namespace_histories.sql"),
 ];
 
 /// How long another program may hold SQLite's own lock. Tenure's writers queue before they need it.

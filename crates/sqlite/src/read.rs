@@ -3,6 +3,7 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use tenure_clock::Clock;
+use tenure_core::event::Subject;
 use tenure_core::id::{Namespace, Queue, RequestId, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
@@ -223,10 +224,11 @@ impl<'c> SqliteReader<'c> {
         let mut wanted = Conditions::default();
         wanted.add("events.\"order\" > ?", after);
         wanted.add("events.\"order\" <= ?", newest);
-        if let Some(namespace) = &filter.namespace {
-            // Of a whole namespace the events are read in their order, not task by task: hence no index for its name.
-            let name = if filter.task.is_some() { "tasks.namespace = ?" } else { "+tasks.namespace = ?" };
-            wanted.add(name, namespace.to_string());
+        let name = if filter.task.is_some() { "tasks.namespace" } else { sql::EVENT_NAMESPACE };
+        match &filter.namespace {
+            // Of a whole namespace the events are read in their order, not task by task: no index has the expression.
+            Some(namespace) => wanted.add(format!("{name} = ?"), namespace.to_string()),
+            None => wanted.condition(format!("{name} is not null")),
         }
         if let Some(task) = &filter.task {
             wanted.add("tasks.id = ?", task.to_string());
@@ -273,24 +275,40 @@ impl<'c> SqliteReader<'c> {
         Ok(Page::new(items, next, is_cut))
     }
 
-    /// The chain of one task. An event whose task's row is gone belongs to no chain here: only reading all events finds it.
+    /// The chain of one task, or of a namespace itself. An event whose task's row is gone belongs to no chain here: only reading all events finds it.
     pub(crate) fn chain_of(
         &mut self,
         namespace: &Namespace,
-        id: &TaskId,
+        subject: &Subject,
     ) -> Result<Option<StoredChain>, Error> {
-        self.find_chain_of(namespace, id).map_err(|fault| self.error(fault))
+        self.find_chain_of(namespace, subject).map_err(|fault| self.error(fault))
     }
 
-    fn find_chain_of(&mut self, namespace: &Namespace, id: &TaskId) -> SqliteResult<Option<StoredChain>> {
+    fn find_chain_of(
+        &mut self,
+        namespace: &Namespace,
+        subject: &Subject,
+    ) -> SqliteResult<Option<StoredChain>> {
         let _moment = self.connection.unchecked_transaction()?;
-        let row = "select no from tasks where namespace = ? and id = ?";
-        let mut row = self.connection.prepare_cached(row)?;
-        let row = row.query_row((namespace.as_str(), id.as_str()), |row| row.get(0)).optional()?;
+        let namespace = namespace.as_str();
+        let row = match subject {
+            Subject::Task(id) => {
+                let mut row =
+                    self.connection.prepare_cached("select no from tasks where namespace = ? and id = ?")?;
+                row.query_row((namespace, id.as_str()), |row| row.get(0)).optional()?
+            }
+            Subject::Namespace => {
+                let mut row = self
+                    .connection
+                    .prepare_cached("select no from namespace_histories where namespace = ?")?;
+                row.query_row([namespace], |row| row.get(0)).optional()?
+            }
+        };
         row.map(|row| self.chain(row)).transpose()
     }
 
-    /// Rows of tasks, and rows of other tables that belong to none: a removed task leaves them behind, or nothing at all.
+    /// Rows of tasks and of namespaces, whose numbers are the lower ones, and rows of other tables that belong to none: a removed task
+    /// leaves them behind, or nothing at all.
     fn find_chains(
         &mut self,
         after: i64,
@@ -304,6 +322,7 @@ impl<'c> SqliteReader<'c> {
             "with page as (select no from tasks where no > ?1 order by no limit ?2), \
              last as (select iif(count(*) < ?2, 9223372036854775807, max(no)) as no from page) \
              select no from page \
+             union select no from namespace_histories where no > ?1 and no <= (select no from last) \
              union select task from events where task > ?1 and task <= (select no from last) \
              and not exists (select 1 from tasks where tasks.no = events.task) \
              union select task from due where task > ?1 and task <= (select no from last) \
@@ -344,6 +363,7 @@ impl<'c> SqliteReader<'c> {
         }
         for (table, sql) in [
             ("tasks", "select * from tasks where no = ?"),
+            ("namespace_histories", "select * from namespace_histories where no = ?"),
             ("due", "select * from due where task = ?"),
             ("checkpoints", "select * from checkpoints where task = ?"),
             ("compensations", "select * from compensations where task = ? order by seq"),
@@ -365,7 +385,15 @@ impl<'c> SqliteReader<'c> {
             let (namespace, id) = (text_as_stored(row, 0)?, text_as_stored(row, 1)?);
             chain.stored_name = Some(format!("{namespace}/{id}"));
             chain.name =
-                Namespace::new(namespace).and_then(|namespace| Ok((namespace, TaskId::new(id)?))).ok();
+                Namespace::new(namespace).and_then(|namespace| Ok((namespace, TaskId::new(id)?.into()))).ok();
+        }
+        let mut named =
+            self.connection.prepare_cached("select namespace from namespace_histories where no = ?")?;
+        let mut named = named.query([no])?;
+        if let Some(row) = named.next()? {
+            let namespace = text_as_stored(row, 0)?;
+            chain.stored_name = Some(namespace.clone());
+            chain.name = Namespace::new(namespace).map(|namespace| (namespace, Subject::Namespace)).ok();
         }
         Ok(chain)
     }
@@ -391,14 +419,14 @@ fn value_as_stored(row: &rusqlite::Row<'_>, at: usize) -> SqliteResult<ColumnVal
     })
 }
 
-/// Where the place of an event is: behind its columns. The names of its task come next.
+/// Where the place of an event is: behind its columns. Its namespace and the id of its task come next.
 pub(crate) const ORDER: usize = column_count::<EventRow<'_>>();
 
 /// The event of a row of [`SqliteReader::find_events`].
 pub(crate) fn recorded(row: &rusqlite::Row<'_>, cursor: Cursor) -> SqliteResult<Recorded> {
     let namespace = Namespace::new(row.get::<_, String>(ORDER + 1)?)?;
-    let task = TaskId::new(row.get::<_, String>(ORDER + 2)?)?;
-    let (event, hash, data) = read_stored_event(&SqliteRow(row), 0, &namespace, &task)?;
+    let task = row.get::<_, Option<String>>(ORDER + 2)?.map(TaskId::new).transpose()?;
+    let (event, hash, data) = read_stored_event(&SqliteRow(row), 0, &namespace, &task.into())?;
     Ok(Recorded { cursor, event, hash, data })
 }
 

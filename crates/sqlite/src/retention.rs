@@ -312,7 +312,9 @@ fn find_cursor(
 fn with_lag(connection: &Connection, (place, row): (i64, CursorRow), now: Time) -> SqliteResult<NamedCursor> {
     let mut behind = connection.prepare_cached(
         "select count(*), coalesce(sum(iif(namespace = ?2, 1, 0)), 0), min(iif(namespace = ?2, at, null)) from ( \
-            select tasks.namespace, events.at from events join tasks on tasks.no = events.task \
+            select coalesce(tasks.namespace, namespace_histories.namespace) as namespace, events.at from events \
+            left join tasks on tasks.no = events.task \
+            left join namespace_histories on namespace_histories.no = events.task \
             where events.\"order\" > ?1 order by events.\"order\" limit ?3)",
     )?;
     let given = params![place, row.namespace.as_str(), number(BEHIND_MAX as u64)];
@@ -378,7 +380,7 @@ impl SqliteReader<'_> {
     }
 
     pub(crate) fn chains_of(&mut self, tasks: &[(Namespace, TaskId)]) -> Result<Vec<StoredChain>, Error> {
-        let chains = tasks.iter().map(|(namespace, id)| self.chain_of(namespace, id));
+        let chains = tasks.iter().map(|(namespace, id)| self.chain_of(namespace, &id.clone().into()));
         chains.filter_map(Result::transpose).collect()
     }
 

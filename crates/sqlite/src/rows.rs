@@ -163,7 +163,7 @@ impl SqliteRows<'_> {
         Ok(())
     }
 
-    fn write_event(&mut self, no: i64, sealed: &Sealed) -> SqliteResult<()> {
+    pub(crate) fn write_event(&mut self, no: i64, sealed: &Sealed) -> SqliteResult<()> {
         self.insert(&sql::INSERT_EVENT, &[self.next_event, no], sealed)?;
         self.next_event += 1;
         Ok(())
@@ -361,9 +361,9 @@ impl Rows for SqliteRows<'_> {
             id.as_str(),
             number(up_to.0)
         ])?;
-        let mut events = Vec::new();
+        let (mut events, subject) = (Vec::new(), id.clone().into());
         while let Some(row) = rows.next()? {
-            events.push(read_event(&SqliteRow(row), 0, namespace, id)?);
+            events.push(read_event(&SqliteRow(row), 0, namespace, &subject)?);
         }
         Ok(events)
     }

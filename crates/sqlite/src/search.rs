@@ -181,7 +181,7 @@ impl SqliteReader<'_> {
 fn matching(places: Places, search: &EventSearch, limit: i64) -> (String, Vec<Value>) {
     let (mut wanted, by) = places.conditions();
     // Only compared: read by the name of the namespace, the events would have to be sorted.
-    wanted.add("+tasks.namespace = ?", search.namespace.to_string());
+    wanted.add(format!("{} = ?", sql::EVENT_NAMESPACE), search.namespace.to_string());
     if let Some(actor) = &search.actor {
         wanted.add("events.actor = ?", actor.to_string());
     }

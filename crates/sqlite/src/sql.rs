@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use tenure_store::columns::{
-    ChangedBy, Column, CompensationRow, DueRow, EventRow, RequestRow, TableRow, TaskRow, TokenRow,
-    join_names, task_select_list,
+    ChangedBy, Column, CompensationRow, DueRow, EventRow, NamespaceRow, RequestRow, TableRow, TaskRow,
+    TokenRow, join_names, task_select_list,
 };
 use tenure_store::stored::ColumnValue;
 
@@ -52,13 +52,23 @@ pub(crate) static CHAIN: Sql = Sql::new(|| {
     format!("select {event}, \"order\" from events where task = ? order by \"order\"")
 });
 
-/// Events, each followed by its place among all and the names of its task. Conditions are appended.
+/// The namespace of an event of [`SELECT_EVENTS`]; null if nothing tells it.
+pub(crate) const EVENT_NAMESPACE: &str = "coalesce(tasks.namespace, namespace_histories.namespace)";
+
+/// Events, each followed by its place among all, its namespace, and the id of its task. Conditions are appended, of which one must say
+/// that the namespace is known.
 pub(crate) static SELECT_EVENTS: Sql = Sql::new(|| {
     let event = EventRow::select_list();
     format!(
-        "select {event}, events.\"order\", tasks.namespace, tasks.id from events \
-         join tasks on tasks.no = events.task"
+        "select {event}, events.\"order\", {EVENT_NAMESPACE}, tasks.id from events \
+         left join tasks on tasks.no = events.task \
+         left join namespace_histories on namespace_histories.no = events.task"
     )
+});
+
+pub(crate) static NAMESPACE_HEAD: Sql = Sql::new(|| {
+    let end = NamespaceRow::select_list();
+    format!("select {end} from namespace_histories where namespace = ?")
 });
 
 pub(crate) static REQUEST: Sql = Sql::new(|| {
@@ -90,9 +100,17 @@ pub(crate) static INSERT_TASK: Sql = Sql::new(|| insert::<TaskRow<'_>>("insert",
 pub(crate) static INSERT_DUE: Sql = Sql::new(|| insert::<DueRow<'_>>("insert", &["task"]));
 pub(crate) static INSERT_COMPENSATION: Sql = Sql::new(|| insert::<CompensationRow<'_>>("insert", &["task"]));
 pub(crate) static INSERT_EVENT: Sql = Sql::new(|| insert::<EventRow<'_>>("insert", &["\"order\"", "task"]));
+pub(crate) static INSERT_NAMESPACE: Sql =
+    Sql::new(|| insert::<NamespaceRow<'_>>("insert", &["no", "namespace"]));
 pub(crate) static INSERT_TOKEN: Sql = Sql::new(|| insert::<TokenRow<'_>>("insert", &[]));
 pub(crate) static PUT_REQUEST: Sql =
     Sql::new(|| insert::<RequestRow<'_>>("insert or replace", &["namespace", "id"]));
+
+/// The end of a namespace's history.
+pub(crate) static UPDATE_NAMESPACE: Sql = Sql::new(|| {
+    let changes = join_names(NamespaceRow::COLUMNS, |name| format!("{name} = ?"));
+    format!("update namespace_histories set {changes} where no = ?")
+});
 
 pub(crate) static UPDATE_TASK: LazyLock<Update> =
     LazyLock::new(|| Update::of::<TaskRow<'_>>("no", ChangedBy::COMMANDS));

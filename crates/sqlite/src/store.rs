@@ -10,7 +10,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tenure_clock::{Clock, LastInstant, Moment};
 use tenure_core::command::Command;
-use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
+use tenure_core::event::Subject;
+use tenure_core::id::{Actor, Namespace, Queue, RequestId, Revision, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 use tenure_store::RetentionStore;
@@ -19,6 +20,7 @@ use tenure_store::answering::{AnswerOptions, Answered};
 use tenure_store::committer::{Committer, Limits};
 use tenure_store::health::{IntegrityCheck, StoreHealth};
 use tenure_store::metrics::{Counters, StoreMetrics};
+use tenure_store::namespace_history::SweepNote;
 use tenure_store::overview::{Holding, Overview};
 use tenure_store::pool::Pool;
 use tenure_store::stored::StoredChain;
@@ -37,7 +39,7 @@ use crate::open::{SqliteFile, plain_path};
 use crate::options::SqliteOptions;
 use crate::read::SqliteReader;
 use crate::same_file::SameFile;
-use crate::{health, retention, tokens, transfer, watch as watchers};
+use crate::{health, namespaces, retention, tokens, transfer, watch as watchers};
 
 /// How often a follower looks whether another process wrote.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -220,6 +222,12 @@ impl Readers {
         transfer::take(database, clock.as_ref(), last.get(), batch)
     }
 
+    fn note_sweep(&self, note: SweepNote) -> Result<Revision, Error> {
+        let Readers { database, file, clock, last, .. } = self;
+        file.check()?;
+        namespaces::note(database, clock.as_ref(), last.get(), note)
+    }
+
     fn change_tokens(&self, change: TokenChange) -> Result<Token, Error> {
         let Readers { database, file, clock, last, .. } = self;
         file.check()?;
@@ -386,8 +394,23 @@ impl Store for SqliteStore {
         Box::pin(self.read(move |reader| reader.chains(after.as_ref(), size)))
     }
 
-    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
-        Box::pin(self.read(move |reader| reader.chain_of(&namespace, &id)))
+    fn chain(
+        &self,
+        namespace: Namespace,
+        subject: Subject,
+    ) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
+        Box::pin(self.read(move |reader| reader.chain_of(&namespace, &subject)))
+    }
+
+    fn note_sweep(&self, note: SweepNote) -> BoxFuture<'_, Result<Revision, Error>> {
+        let readers = Arc::clone(&self.readers);
+        Box::pin(async move {
+            self.may_write()?;
+            let noted = blocking_write(move || readers.note_sweep(note)).await;
+            // Followers here need not wait for the next look; it was written, whatever this look says.
+            let _ = self.look_for_all().await;
+            noted
+        })
     }
 
     fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 use tenure_clock::Clock;
 use tenure_core::chain::Hash;
-use tenure_core::id::{Namespace, RequestId, Revision, TaskId};
+use tenure_core::event::Subject;
+use tenure_core::id::{Namespace, RequestId, Revision};
 use tenure_core::time::Time;
 use tenure_store::Error;
 use tenure_store::columns::{Policies, read_request};
@@ -35,12 +36,20 @@ impl ReplayRows for SqliteRows<'_> {
     fn event_hash(
         &mut self,
         namespace: &Namespace,
-        id: &TaskId,
+        subject: &Subject,
         revision: Revision,
     ) -> SqliteResult<Option<Hash>> {
-        let hash = "select hash from events where task = (select no from tasks where namespace = ? and id = ?) \
-                    and number = ?";
-        let params = params![namespace.as_str(), id.as_str(), number(revision.0)];
+        let hash = match subject {
+            Subject::Task(_) => {
+                "select hash from events where task = (select no from tasks where namespace = ?1 and id = ?2) \
+                 and number = ?3"
+            }
+            Subject::Namespace => {
+                "select hash from events where ?2 = '' and number = ?3 \
+                 and task = (select no from namespace_histories where namespace = ?1)"
+            }
+        };
+        let params = params![namespace.as_str(), subject.as_str(), number(revision.0)];
         let hash = self.statements.get(hash)?.query_row(params, |row| row.get::<_, [u8; 32]>(0));
         Ok(hash.optional()?.map(Hash))
     }
@@ -65,14 +74,32 @@ fn write(
     last: Time,
     batch: &ReplayBatch,
 ) -> SqliteResult<Vec<ReplayVerdict>> {
-    let mut position = Position::read(connection)?;
-    let reading = clock.read();
-    let now = position.mark.as_ref().map_or(reading.wall, |mark| mark.now(&reading));
-    let now = now.max(last).max(position.last);
+    let position = Position::read(connection)?;
     if position.floor < batch.epoch_floor {
         let raise = "insert or replace into meta (key, value) values ('epoch_floor', ?)";
         connection.prepare_cached(raise)?.execute([batch.epoch_floor.0.to_string()])?;
     }
+    with_rows(connection, clock, last, |rows, now| {
+        rows.floor = rows.floor.max(batch.epoch_floor);
+        let Replayed { verdicts, written, newest } = replay(rows, &batch.items, now)?;
+        rows.write_ends(now)?;
+        note_order(rows.connection, &position, &written)?;
+        Ok((verdicts, now.max(newest)))
+    })
+}
+
+/// Writes beside the committer what is more than one command writes: with the rows as a command has them, at one time. `write` says up
+/// to when the time of the file has come by that.
+pub(crate) fn with_rows<T>(
+    connection: &Connection,
+    clock: &dyn Clock,
+    last: Time,
+    write: impl FnOnce(&mut SqliteRows<'_>, Time) -> SqliteResult<(T, Time)>,
+) -> SqliteResult<T> {
+    let mut position = Position::read(connection)?;
+    let reading = clock.read();
+    let now = position.mark.as_ref().map_or(reading.wall, |mark| mark.now(&reading));
+    let now = now.max(last).max(position.last);
     let (mut open_tasks, mut policies) = (OpenTasks::default(), Policies::default());
     let mut rows = SqliteRows {
         connection,
@@ -81,20 +108,18 @@ fn write(
         policies: &mut policies,
         next_task: position.next_task,
         next_event: position.next_event,
-        floor: position.floor.max(batch.epoch_floor),
+        floor: position.floor,
         ends: NewEnds::default(),
         counted_at: Some(now),
         // Claims that wait in this process find the tasks when they look next, as they find those of other processes.
         newly_due: NewlyDue::default(),
     };
-    let Replayed { verdicts, written, newest } = replay(&mut rows, &batch.items, now)?;
-    rows.write_ends(now)?;
+    let (written, until) = write(&mut rows, now)?;
     drop(rows);
-    note_order(connection, &position, &written)?;
     // The newest event may have happened long ago. So the mark tells how far the time was, and the time is never behind what was
-    // imported.
-    position.write_mark(connection, &reading, now.max(newest))?;
-    Ok(verdicts)
+    // written.
+    position.write_mark(connection, &reading, until)?;
+    Ok(written)
 }
 
 /// Notes whether the history is still in the order of its times.

@@ -16,8 +16,8 @@ use tenure_api::wire::Word;
 use tenure_core::chain::{Canonical, Hash};
 use tenure_core::compensation::{Compensation, Registered, Status, Undo};
 use tenure_core::event::{
-    Changes, Counting, Created, Ended, Event, EventData, Grant, HandReceipt, LabelChanges, LeaseEnd, Triage,
-    Waiver,
+    Changes, Counting, Created, Ended, Event, EventData, Grant, HandReceipt, LabelChanges, LeaseEnd,
+    SweepCounts, Triage, Waiver,
 };
 use tenure_core::id::{
     Actor, Document, Epoch, Kind, LabelKey, Owner, Progress, Queue, Reason, Revision, SagaId, Seq, TaskId,
@@ -93,7 +93,7 @@ fn link(event: &Event, data: &str, previous: Hash) -> Hash {
     let mut canonical = Canonical::new();
     canonical
         .piece(event.namespace.as_str().as_bytes())
-        .piece(event.task.as_str().as_bytes())
+        .piece(event.subject.as_str().as_bytes())
         .number(i64::try_from(event.number.0).unwrap_or(i64::MAX))
         .number(event.at.as_micros())
         .piece(event.actor.as_str().as_bytes())
@@ -147,7 +147,8 @@ fn for_each_payload(what: &mut EventData, visit: &mut dyn FnMut(&mut Document)) 
         | EventData::CancelAsked { .. }
         | EventData::Labelled { .. }
         | EventData::Annotated { .. }
-        | EventData::Retried { .. } => None,
+        | EventData::Retried { .. }
+        | EventData::RecoverySwept { .. } => None,
         _ => None,
     };
     lease.and_then(|lease| lease.checkpoint.as_mut()).into_iter().for_each(visit);
@@ -170,6 +171,7 @@ mirrored!(
     EventData => WhatMirror, Created => CreatedMirror, Changes => ChangesMirror, Grant => GrantMirror,
     LeaseEnd => LeaseEndMirror, CancelTold => CancelToldMirror, Ended => EndedMirror, Waiver => WaiverMirror,
     HandReceipt => HandReceiptMirror, LabelChanges => LabelChangesMirror, Undo => UndoMirror,
+    SweepCounts => SweepCountsMirror,
     Compensation => CompensationMirror,
     RememberedAnswer => AnsweredMirror,
 );
@@ -309,6 +311,12 @@ enum WhatMirror {
         waived: Vec<Waiver>,
         #[serde(with = "stored", default, skip_serializing_if = "Vec::is_empty")]
         settled: Vec<HandReceipt>,
+    },
+    RecoverySwept {
+        #[serde(with = "stored")]
+        owner: Owner,
+        #[serde(flatten, with = "stored")]
+        counts: SweepCounts,
     },
 }
 
@@ -454,6 +462,18 @@ struct LabelChangesMirror {
     set: Labels,
     #[serde(with = "stored", default, skip_serializing_if = "Vec::is_empty")]
     unset: Vec<LabelKey>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "SweepCounts")]
+struct SweepCountsMirror {
+    planned: u64,
+    compensated: u64,
+    quarantined: u64,
+    handed_back: u64,
+    lost: u64,
+    failed: u64,
+    undone: u64,
 }
 
 #[derive(Serialize, Deserialize)]

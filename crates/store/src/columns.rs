@@ -1,4 +1,4 @@
-//! The columns of the tables `tasks`, `due`, `compensations`, `events`, `requests` and `tokens`, written down once: `columns/` has a list for
+//! The columns of the tables `tasks`, `due`, `compensations`, `events`, `namespace_histories`, `requests` and `tokens`, written down once: `columns/` has a list for
 //! each, and below it the reader of its rows.
 //! The statements of SQLite and PostgreSQL, their parameters, and the positions of columns in rows follow from the lists.
 //!
@@ -9,6 +9,7 @@ mod column;
 mod compensations;
 mod due;
 mod events;
+mod namespaces;
 mod requests;
 mod row;
 mod stored_rows;
@@ -22,9 +23,10 @@ pub use column::{ChangedBy, Column, ColumnType, TableRow, column_count, join_nam
 pub use compensations::{CompensationRow, read_compensation};
 pub use due::{DueRow, read_due};
 pub use events::{EventRow, read_event, read_stored_event};
+pub use namespaces::{NamespaceRow, read_namespace_head};
 pub use requests::{RequestRow, read_request};
 pub use row::{Impossible, Row, RowPart, impossible};
-pub use stored_rows::{owned_rows_of, rows_of};
+pub use stored_rows::{owned_rows_of, row_of_namespace, rows_of};
 pub use tasks::{
     Policies, TASK_COLUMN_COUNT, TaskParts, TaskRow, compensation_count, is_planned, read_task,
     read_task_key, task_select_list,

@@ -16,7 +16,7 @@ pub struct Recorded {
     pub cursor: Cursor,
     /// The event.
     pub event: Event,
-    /// The hash that chains it to the task's event before.
+    /// The hash that chains it to the event before of the task or the namespace.
     pub hash: Hash,
     /// What happened, as canonical JSON.
     pub data: String,
@@ -122,7 +122,7 @@ impl EventSearch {
 
     /// Whether it is of the task that is looked for, if one is.
     pub(crate) fn is_of_the_task(&self, event: &Event) -> bool {
-        self.task.as_ref().is_none_or(|task| event.task == *task && event.namespace == self.namespace)
+        self.task.as_ref().is_none_or(|task| event.subject == *task && event.namespace == self.namespace)
     }
 
     /// Whether something that happened then is looked for.

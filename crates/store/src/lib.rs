@@ -37,6 +37,7 @@ mod list;
 pub mod mark;
 pub mod memory;
 pub mod metrics;
+pub mod namespace_history;
 #[doc(hidden)]
 pub mod numbers;
 pub mod overview;

@@ -6,6 +6,7 @@
 mod filter;
 mod log;
 mod moving;
+mod namespaces;
 mod retained;
 mod retention;
 mod search;
@@ -18,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tenure_clock::{Clock, Instants, Moment, SystemClock};
 use tenure_core::case::Names;
 use tenure_core::command::Command;
-use tenure_core::event::Event;
+use tenure_core::event::{Event, Subject};
 use tenure_core::id::{Actor, Epoch, Namespace, Queue, RequestId, Revision, SagaId, TaskId};
 use tenure_core::lifecycle::Table;
 use tenure_core::task::{Phase, Task};
@@ -37,16 +38,18 @@ use crate::execute::{REQUEST_MEMORY, execute, next_in_queue};
 use crate::filling::PageFill;
 use crate::mark::{MarkRenewal, watchers_of};
 use crate::metrics::{Counters, StoreMetrics};
+use crate::namespace_history::SweepNote;
 use crate::overview::{self, Holding, OVERVIEW_STATES, Overview};
 use crate::remembered::Request;
 use crate::rows::{Change, LeaseRow, Rows, StoredTask};
 use crate::size::{chain_bytes, event_bytes, task_bytes};
 use crate::store::RetentionStore;
-use crate::stored::{StoredChain, StoredEvent};
+use crate::stored::StoredChain;
 use crate::tokens::{Known, TokenChange};
 use crate::watch::{Absence, Presence, Watchers};
 use filter::passes;
 use log::EventLog;
+use namespaces::StoredNamespace;
 use retained::Retained;
 
 use crate::{
@@ -144,6 +147,8 @@ struct Memory {
     watch: BTreeMap<String, String>,
     tokens: Tokens,
     retained: Retained,
+    /// The histories of namespaces themselves.
+    namespaces: BTreeMap<Namespace, StoredNamespace>,
 }
 
 impl Rows for Memory {
@@ -183,7 +188,7 @@ impl Rows for Memory {
         id: &TaskId,
         up_to: Revision,
     ) -> Result<Vec<Event>, Infallible> {
-        let of_task = |event: &&Event| event.namespace == *namespace && event.task == *id;
+        let of_task = |event: &&Event| event.namespace == *namespace && event.subject == *id;
         let events = self.events.iter().map(|(_, sealed)| &sealed.event).filter(of_task);
         Ok(events.filter(|event| event.number <= up_to).cloned().collect())
     }
@@ -302,7 +307,7 @@ impl Memory {
     fn read_events(&self, filter: &EventFilter, after: i64, size: PageSize) -> Page<Recorded> {
         let wanted = |event: &Event| {
             filter.namespace.as_ref().is_none_or(|namespace| event.namespace == *namespace)
-                && filter.task.as_ref().is_none_or(|task| event.task == *task)
+                && filter.task.as_ref().is_none_or(|task| event.subject == *task)
         };
         let behind = self.events.after(after);
         let recorded = behind.filter(|(_, sealed)| wanted(&sealed.event)).map(|(place, sealed)| Recorded {
@@ -325,11 +330,12 @@ impl Memory {
     }
 
     fn chains(&self, after: Option<i64>, size: PageSize) -> Page<StoredChain> {
-        let mut rows: Vec<&StoredTask> =
-            self.tasks.values().filter(|kept| after.is_none_or(|after| kept.row > after)).collect();
+        let is_behind = |row: i64| after.is_none_or(|after| row > after);
+        let mut rows: Vec<&StoredTask> = self.tasks.values().filter(|kept| is_behind(kept.row)).collect();
         rows.sort_by_key(|kept| kept.row);
         let mut page = PageFill::new(size);
-        let chains = rows.into_iter().map(|kept| self.chain(kept));
+        // The numbers of namespaces are below those of tasks.
+        let chains = self.namespace_chains(is_behind).chain(rows.into_iter().map(|kept| self.chain(kept)));
         let items: Vec<StoredChain> = chains.take_while(|chain| page.takes(chain_bytes(chain))).collect();
         let next = items.last().filter(|_| page.is_full()).map(|last| Cursor::of('c', last.row));
         Page::new(items, next, page.is_cut())
@@ -337,22 +343,13 @@ impl Memory {
 
     fn chain(&self, kept: &StoredTask) -> StoredChain {
         let task = &kept.task;
-        let events = self.events.of_task(kept.row).map(|(order, sealed)| StoredEvent {
-            order,
-            number: i64::try_from(sealed.event.number.0).unwrap_or(i64::MAX),
-            at: sealed.event.at.as_micros(),
-            actor: sealed.event.actor.to_string(),
-            kind: sealed.event.what.kind().to_owned(),
-            data: sealed.data.clone(),
-            hash: sealed.hash.0.to_vec(),
-        });
         StoredChain {
             row: kept.row,
-            name: Some((task.namespace.clone(), task.id.clone())),
+            name: Some((task.namespace.clone(), task.id.clone().into())),
             stored_name: Some(format!("{}/{}", task.namespace, task.id)),
             rows: owned_rows_of(task, &kept.head),
             apart: Vec::new(),
-            events: events.collect(),
+            events: self.events.stored_of_row(kept.row),
         }
     }
 }
@@ -506,11 +503,22 @@ impl Store for MemoryStore {
         })
     }
 
-    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
+    fn chain(
+        &self,
+        namespace: Namespace,
+        subject: Subject,
+    ) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
         Box::pin(async move {
             let memory = self.memory();
-            Ok(memory.tasks.get(&(namespace, id)).map(|kept| memory.chain(kept)))
+            Ok(match subject {
+                Subject::Task(id) => memory.tasks.get(&(namespace, id)).map(|kept| memory.chain(kept)),
+                Subject::Namespace => memory.namespace_chain(&namespace),
+            })
         })
+    }
+
+    fn note_sweep(&self, note: SweepNote) -> BoxFuture<'_, Result<Revision, Error>> {
+        Box::pin(async move { self.note(note) })
     }
 
     fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {

@@ -219,7 +219,7 @@ impl From<&Recorded> for api::event::Event {
         api::event::Event {
             cursor: recorded.cursor.as_str().to_owned(),
             namespace: event.namespace.clone(),
-            task: event.task.clone(),
+            task: event.subject.task().cloned(),
             number: event.number,
             at: event.at,
             kind: event.what.kind().to_owned(),
@@ -242,7 +242,7 @@ impl TryFrom<api::event::Event> for Recorded {
             cursor: Cursor::from_text(event.cursor),
             event: Event {
                 namespace: event.namespace,
-                task: event.task,
+                subject: event.task.into(),
                 number: event.number,
                 at: event.at,
                 actor: event.actor,
@@ -298,11 +298,11 @@ impl TryFrom<api::chain::ChainPage> for Page<StoredChain> {
 
 impl From<&StoredChain> for api::chain::Chain {
     fn from(chain: &StoredChain) -> api::chain::Chain {
-        let (namespace, id) = chain.name.clone().unzip();
+        let (namespace, subject) = chain.name.clone().unzip();
         api::chain::Chain {
             row: chain.row,
             namespace,
-            id,
+            id: subject.and_then(|subject| subject.task().cloned()),
             stored_name: chain.stored_name.clone(),
             rows: chain.rows.iter().map(api::chain::StoredRow::from).collect(),
             apart: chain.apart.clone(),
@@ -317,7 +317,7 @@ impl TryFrom<api::chain::Chain> for StoredChain {
     fn try_from(chain: api::chain::Chain) -> Result<StoredChain, String> {
         Ok(StoredChain {
             row: chain.row,
-            name: chain.namespace.zip(chain.id),
+            name: chain.namespace.map(|namespace| (namespace, chain.id.into())),
             stored_name: chain.stored_name,
             rows: chain.rows.into_iter().map(StoredRow::try_from).collect::<Result<_, _>>()?,
             apart: chain.apart,

@@ -83,7 +83,7 @@ impl EndedTask {
     fn line(&self) -> AnchorLine {
         AnchorLine {
             namespace: self.namespace.clone(),
-            task: self.id.clone(),
+            task: Some(self.id.clone()),
             number: self.number,
             head: self.head,
             is_pruned: false,
@@ -100,7 +100,7 @@ impl EndedTask {
 pub fn line_of(pruned: &PrunedTask) -> AnchorLine {
     AnchorLine {
         namespace: pruned.namespace.clone(),
-        task: pruned.id.clone(),
+        task: Some(pruned.id.clone()),
         number: pruned.number,
         head: pruned.head,
         is_pruned: false,

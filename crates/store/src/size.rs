@@ -98,7 +98,7 @@ pub fn event_bytes(recorded: &Recorded) -> usize {
     EVENT_BYTES
         + recorded.cursor.as_str().len()
         + event.namespace.as_str().len()
-        + event.task.as_str().len()
+        + event.subject.as_str().len()
         + event.actor.as_str().len()
         + recorded.data.len()
 }

@@ -4,7 +4,8 @@ use std::any::Any;
 use std::pin::Pin;
 
 use tenure_core::command::Command;
-use tenure_core::id::{Actor, CursorName, Namespace, Queue, RequestId, TaskId};
+use tenure_core::event::Subject;
+use tenure_core::id::{Actor, CursorName, Namespace, Queue, RequestId, Revision, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 
@@ -16,6 +17,7 @@ use crate::health::{IntegrityCheck, StoreHealth};
 use crate::history::{EventFilter, EventSearch, FoundHistory, Recorded};
 use crate::list::{Cursor, Filter, Lapsed, Page, PageSize};
 use crate::metrics::StoreMetrics;
+use crate::namespace_history::SweepNote;
 use crate::overview::{Holding, Overview};
 use crate::retention::{
     AnchorPurpose, AnchorRecord, CursorMove, EndedTask, NamedCursor, NewAnchor, PruneFilter, PruneStep,
@@ -178,8 +180,16 @@ pub trait Store: InternalStore + Send + Sync {
         size: PageSize,
     ) -> BoxFuture<'_, Result<Page<StoredChain>, Error>>;
 
-    /// The chain of one task to verify; none if neither the task nor an event of it exists.
-    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>>;
+    /// The chain of one task, or of a namespace itself, to verify; none if neither that nor an event of it exists.
+    fn chain(
+        &self,
+        namespace: Namespace,
+        subject: Subject,
+    ) -> BoxFuture<'_, Result<Option<StoredChain>, Error>>;
+
+    /// Notes a sweep of recovery in the history of a namespace: one event, whose number it returns. A sweep that moved nothing is
+    /// refused `invalid`. A repeat is another event: nothing tells it from a second sweep.
+    fn note_sweep(&self, note: SweepNote) -> BoxFuture<'_, Result<Revision, Error>>;
 
     /// Reports that recovery runs now, and returns the last absence. Loops call it every second.
     fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>>;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use tenure_core::chain::Hash;
+use tenure_core::event::Subject;
 use tenure_core::id::{
     Actor, Document, Kind, Namespace, Owner, Progress, Queue, Reason, SagaId, TaskId, Text, UndoKey,
 };
@@ -10,14 +11,14 @@ use tenure_core::time::{Span, Time};
 
 use crate::numbers;
 
-/// A task's chain as it is stored, to be verified. Nothing of it is trusted.
+/// The chain of a task, or of a namespace itself, as it is stored, to be verified. Nothing of it is trusted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredChain {
     /// The number of the task's row, for people who look for it.
     pub row: i64,
     /// Its name; none if nothing tells it, or the stored value is not a name.
-    pub name: Option<(Namespace, TaskId)>,
-    /// The name in its row; none if the task has no row.
+    pub name: Option<(Namespace, Subject)>,
+    /// The name in its row; none if it has no row.
     pub stored_name: Option<String>,
     /// Its rows in all tables but that of events.
     pub rows: Vec<StoredRow<'static>>,
@@ -30,25 +31,40 @@ pub struct StoredChain {
 impl StoredChain {
     /// A chain without a task row: a removed task leaves its events behind, or rows were added that belong to
     /// no task.
-    pub fn without_task(row: i64, name: Option<(Namespace, TaskId)>) -> StoredChain {
+    pub fn without_task(row: i64, name: Option<(Namespace, Subject)>) -> StoredChain {
         StoredChain { row, name, stored_name: None, rows: Vec::new(), apart: Vec::new(), events: Vec::new() }
     }
 
-    fn task_column(&self, name: &str) -> Option<&ColumnValue<'static>> {
-        self.rows.iter().find(|row| row.table == "tasks")?.value(name)
+    /// Whether it is the chain of a namespace itself.
+    pub fn is_of_namespace(&self) -> bool {
+        matches!(self.name, Some((_, Subject::Namespace)))
     }
 
-    /// The number of its newest event, as the task's row has it.
+    /// Whether it is the chain of a task that has a row.
+    pub fn is_of_stored_task(&self) -> bool {
+        self.stored_name.is_some() && !self.is_of_namespace()
+    }
+
+    /// The value that the row of the task or of the namespace has in one of these columns.
+    fn own_column(&self, of_task: &str, of_namespace: &str) -> Option<&ColumnValue<'static>> {
+        self.rows.iter().find_map(|row| match &*row.table {
+            "tasks" => row.value(of_task),
+            "namespace_histories" => row.value(of_namespace),
+            _ => None,
+        })
+    }
+
+    /// The number of its newest event, as its row has it.
     pub fn revision(&self) -> Option<u64> {
-        match self.task_column("revision")? {
+        match self.own_column("revision", "number")? {
             ColumnValue::Number(number) => u64::try_from(*number).ok(),
             ColumnValue::Null | ColumnValue::Text(_) | ColumnValue::Bytes(_) => None,
         }
     }
 
-    /// The hash of its newest event, as the task's row has it.
+    /// The hash of its newest event, as its row has it.
     pub fn head(&self) -> Option<Hash> {
-        match self.task_column("head")? {
+        match self.own_column("head", "head")? {
             ColumnValue::Bytes(bytes) => <[u8; 32]>::try_from(bytes.as_ref()).ok().map(Hash),
             ColumnValue::Null | ColumnValue::Text(_) | ColumnValue::Number(_) => None,
         }
@@ -166,7 +182,7 @@ impl<'a, T: Into<ColumnValue<'a>>> From<Option<T>> for ColumnValue<'a> {
 pub struct StoredEvent {
     /// Its place among all events.
     pub order: i64,
-    /// Its number within the task.
+    /// Its number within the task or the namespace.
     pub number: i64,
     /// When it says that it happened, in microseconds.
     pub at: i64,

@@ -1,6 +1,6 @@
 //! Verifies a history, and makes anchors of it.
 //!
-//! Each event is chained to the event before it on the same task. So a changed, removed, inserted or moved event is
+//! Each event is chained to the event before it on the same task, or in the same namespace if it happened to no task. So a changed, removed, inserted or moved event is
 //! found from the store alone. If the newest events or a whole task were removed, the store alone does not show it.
 //! An [`Anchor`] that is kept elsewhere does.
 
@@ -14,8 +14,8 @@ use std::fmt;
 
 use tenure_core::apply::fold;
 use tenure_core::chain::Hash;
-use tenure_core::event::Event;
-use tenure_core::id::{Actor, Namespace, Revision, TaskId};
+use tenure_core::event::{Event, Subject};
+use tenure_core::id::{Actor, Namespace, Revision};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
 use tenure_core::time::Time;
@@ -24,12 +24,13 @@ pub use tenure_api::audit::{Anchor, AnchorFileError, AnchorLine};
 
 use tenure_store::Error;
 use tenure_store::codec::{Sealed, read_data, seal};
+use tenure_store::namespace_history::NamespaceHead;
 use tenure_store::stored::{StoredChain, StoredEvent};
 use tenure_store::{BoxFuture, PageSize, Store};
 
 pub use progress::VerifyProgress;
 use pruned::{LINE_BYTES_BESIDE_NAMES, PrunedLook};
-use rows::{differences, too_many};
+use rows::{differences, differences_of_namespace, too_many};
 
 /// How many chains are read at once, unless their histories are long.
 const PAGE: PageSize = PageSize { items: 256, bytes: 4 * 1024 * 1024 };
@@ -39,12 +40,23 @@ const TRIES_MAX: usize = 50_000;
 /// What is wrong with a history.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Finding {
-    /// The task, as far as it is known.
+    /// The task or the namespace, as far as it is known.
     pub task: String,
-    /// The event's number within the task, where it is about one.
+    /// The event's number within that, where it is about one.
     pub number: Option<i64>,
     /// What was done.
     pub what: Tampering,
+}
+
+impl Finding {
+    /// That a task, or the history of a namespace, is gone.
+    fn of_removed(name: &Name) -> Finding {
+        let what = match name.1 {
+            Subject::Task(_) => Tampering::TaskRemoved,
+            Subject::Namespace => Tampering::NamespaceRemoved,
+        };
+        Finding { task: words_of(name), number: None, what }
+    }
 }
 
 /// What was done to a history.
@@ -54,7 +66,7 @@ pub enum Tampering {
     Changed,
     /// The event is gone.
     Removed,
-    /// The event was never written by the task's history.
+    /// The event was never written by that history.
     Inserted,
     /// The event was moved; the text says from where.
     Moved(String),
@@ -63,6 +75,8 @@ pub enum Tampering {
     RecordChanged(Vec<String>),
     /// The task is gone.
     TaskRemoved,
+    /// The history of the namespace itself is gone.
+    NamespaceRemoved,
     /// The chain up to here differs from the anchor.
     Rewritten,
     /// The anchor contradicts itself.
@@ -90,6 +104,7 @@ impl fmt::Display for Finding {
                 }
             }
             Tampering::TaskRemoved => f.write_str("the task was removed"),
+            Tampering::NamespaceRemoved => f.write_str("its own history was removed"),
             Tampering::Rewritten => f.write_str("or an event before it differs from the anchor"),
             Tampering::AnchorBroken => f.write_str("the anchor's root does not match its lines"),
             Tampering::PrunedChanged => {
@@ -152,7 +167,7 @@ pub(crate) async fn anchor(
 ) -> Result<Anchor, Error> {
     // The cursor is read first: events that come later only add to the anchored chains.
     let cursor = store.newest().await?.as_str().to_owned();
-    let (mut lines, mut bytes) = (Vec::new(), 0);
+    let (mut lines, mut of_namespaces, mut bytes) = (Vec::new(), Vec::new(), 0);
     let mut after = None;
     loop {
         let chains = store.chains(after, PAGE).await?;
@@ -163,8 +178,9 @@ pub(crate) async fn anchor(
         }
         for chain in named() {
             let line = (|| {
-                let (namespace, task) = chain.name.clone()?;
+                let (namespace, subject) = chain.name.clone()?;
                 let (number, head) = (Revision(chain.revision()?), chain.head()?);
+                let task = subject.task().cloned();
                 Some(AnchorLine { namespace, task, number, head, is_pruned: false })
             })();
             let broken = || {
@@ -173,13 +189,17 @@ pub(crate) async fn anchor(
                         .into(),
                 )
             };
-            lines.push(line.ok_or_else(broken)?);
+            let to = if chain.is_of_namespace() { &mut of_namespaces } else { &mut lines };
+            to.push(line.ok_or_else(broken)?);
         }
         after = chains.next;
         if after.is_none() {
             break;
         }
     }
+    // By their names, as in every store.
+    of_namespaces.sort_by(|one: &AnchorLine, other| one.namespace.cmp(&other.namespace));
+    lines.extend(of_namespaces);
     // After the tasks: one that is pruned meanwhile may be in both, and each line is true.
     pruned::add_lines(store, only_in, (&mut lines, &mut bytes), room).await?;
     Ok(Anchor { cursor, root: Anchor::root_of(&lines), lines })
@@ -193,8 +213,10 @@ pub(crate) fn findings_of(chain: &StoredChain) -> Vec<Finding> {
 }
 
 fn line_bytes(chain: &StoredChain) -> usize {
-    let names =
-        chain.name.as_ref().map_or(0, |(namespace, task)| namespace.as_str().len() + task.as_str().len());
+    let names = chain
+        .name
+        .as_ref()
+        .map_or(0, |(namespace, subject)| namespace.as_str().len() + subject.as_str().len());
     names + LINE_BYTES_BESIDE_NAMES
 }
 
@@ -220,7 +242,7 @@ pub(crate) async fn verify(
     loop {
         let chains = store.chains(after, PAGE).await?;
         for chain in chains.items.iter().filter(|chain| is_in(chain, only_in)) {
-            report.tasks += u64::from(chain.stored_name.is_some());
+            report.tasks += u64::from(chain.is_of_stored_task());
             report.events += chain.events.len() as u64;
             let line = chain.name.as_ref().and_then(|name| anchored.remove(name));
             look_at(chain, line, &mut leftovers, &mut report.findings);
@@ -247,10 +269,10 @@ fn findings_of_pruned(look: PrunedLook) -> impl Iterator<Item = Finding> {
         |(task, number)| Finding { task, number: i64::try_from(number).ok(), what: Tampering::Rewritten };
     let rewritten = rewritten.into_iter().map(of_line);
     let changed = changed.into_iter().map(whole(Tampering::PrunedChanged));
-    rewritten.chain(changed).chain(gone.into_iter().map(whole(Tampering::TaskRemoved)))
+    rewritten.chain(changed).chain(gone.into_iter().map(|name| Finding::of_removed(&name)))
 }
 
-/// Verifies one task alone; none if neither the task nor an event of it exists. An event that was moved here from
+/// Verifies one task or namespace alone; none if neither that nor an event of it exists. An event that was moved here from
 /// another task is reported as inserted.
 pub(crate) async fn verify_task(
     store: &dyn Store,
@@ -260,13 +282,22 @@ pub(crate) async fn verify_task(
     let Some(chain) = store.chain(name.0.clone(), name.1.clone()).await? else { return Ok(None) };
     let events = chain.events.len() as u64;
     let mut report =
-        VerifyReport { tasks: u64::from(chain.stored_name.is_some()), events, ..VerifyReport::default() };
+        VerifyReport { tasks: u64::from(chain.is_of_stored_task()), events, ..VerifyReport::default() };
     let mut anchored = anchored_by_name(anchor, &mut report);
     look_at(&chain, anchored.remove(&name), &mut Leftovers::default(), &mut report.findings);
     Ok(Some(report))
 }
 
-type Name = (Namespace, TaskId);
+/// The names of a history: a task's, or a namespace's own.
+type Name = (Namespace, Subject);
+
+/// A history in findings: no id of a task has a blank.
+fn words_of((namespace, subject): &Name) -> String {
+    match subject {
+        Subject::Task(id) => format!("{namespace}/{id}"),
+        Subject::Namespace => format!("namespace {namespace}"),
+    }
+}
 
 fn anchored_by_name<'a>(
     anchor: Option<&'a Anchor>,
@@ -277,7 +308,12 @@ fn anchored_by_name<'a>(
         let task = "anchor".to_owned();
         report.findings.push(Finding { task, number: None, what: Tampering::AnchorBroken });
     }
-    anchor.lines.iter().map(|line| ((line.namespace.clone(), line.task.clone()), line)).collect()
+    anchor.lines.iter().map(|line| (name_of(line), line)).collect()
+}
+
+/// The history that a line of an anchor is about.
+fn name_of(line: &AnchorLine) -> Name {
+    (line.namespace.clone(), line.task.clone().into())
 }
 
 /// An event that does not belong to the chain in which it is stored.
@@ -336,10 +372,10 @@ fn fits(stored: &StoredEvent, name: &Name, number: i64, previous: Hash) -> bool 
     read(&there, name).is_some_and(|event| seal(event, previous).hash.0.as_slice() == stored.hash)
 }
 
-fn read(stored: &StoredEvent, (namespace, task): &Name) -> Option<Event> {
+fn read(stored: &StoredEvent, (namespace, subject): &Name) -> Option<Event> {
     Some(Event {
         namespace: namespace.clone(),
-        task: task.clone(),
+        subject: subject.clone(),
         number: Revision(u64::try_from(stored.number).ok()?),
         at: Time::from_micros(stored.at),
         actor: Actor::new(stored.actor.as_str()).ok()?,
@@ -347,8 +383,8 @@ fn read(stored: &StoredEvent, (namespace, task): &Name) -> Option<Event> {
     })
 }
 
-/// An event of that task with its data and its hash as they are stored; none if a store never writes it so.
-pub(crate) fn read_sealed(stored: &StoredEvent, name: &(Namespace, TaskId)) -> Option<Sealed> {
+/// An event of that history with its data and its hash as they are stored; none if a store never writes it so.
+pub(crate) fn read_sealed(stored: &StoredEvent, name: &(Namespace, Subject)) -> Option<Sealed> {
     let hash = Hash(stored.hash.as_slice().try_into().ok()?);
     Some(Sealed { event: read(stored, name)?, data: stored.data.clone(), hash })
 }
@@ -375,8 +411,9 @@ fn look_at(
     findings: &mut Vec<Finding>,
 ) {
     let task = match (&chain.name, &chain.stored_name) {
-        (Some((namespace, id)), _) => format!("{namespace}/{id}"),
+        (Some(name), _) => words_of(name),
         (None, Some(name)) => format!("the task of row {}, whose stored name `{name}` is invalid", chain.row),
+        (None, None) if chain.row < 0 => format!("the namespace of row {}, which was deleted", chain.row),
         (None, None) => format!("the task of row {}, which was deleted", chain.row),
     };
     let beside_the_chain = match (&chain.name, &chain.stored_name) {
@@ -401,7 +438,7 @@ fn look_at(
     };
     if chain.stored_name.is_none() {
         if !chain.events.is_empty() {
-            findings.push(Finding { task, number: None, what: Tampering::TaskRemoved });
+            findings.push(Finding::of_removed(name));
         }
         return;
     }
@@ -509,13 +546,22 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Checks that each row matches the events, and that the task's head is the hash of the newest event.
+    /// Checks that each row matches the events, and that the head in it is the hash of the newest event.
     fn look_at_record(&mut self, findings: &mut Vec<Finding>) {
         let events: Vec<Event> = self.claimed.iter().filter_map(|event| read(event, self.name)).collect();
-        let told = fold(&events).ok().flatten();
-        let columns = match (told, self.previous) {
-            (Some(told), Some(head)) => differences(&told, head, self.chain),
-            (_, _) => Some(Vec::new()),
+        let columns = match (&self.name.1, self.previous) {
+            (Subject::Namespace, Some(head)) => match events.last() {
+                Some(newest) if events.iter().all(|event| event.what.is_of_namespace()) => {
+                    let (number, updated_at) = (newest.number, newest.at);
+                    differences_of_namespace(&NamespaceHead { number, head, updated_at }, self.chain)
+                }
+                Some(_) | None => Some(Vec::new()),
+            },
+            (Subject::Task(_), Some(head)) => match fold(&events).ok().flatten() {
+                Some(told) => differences(&told, head, self.chain),
+                None => Some(Vec::new()),
+            },
+            (_, None) => Some(Vec::new()),
         };
         if let Some(columns) = columns {
             self.tell(findings, None, Tampering::RecordChanged(columns));

@@ -27,6 +27,7 @@ mod in_transaction;
 mod notes;
 mod retention;
 mod set;
+mod sweeps;
 mod to_json;
 mod tokens;
 mod verbs;
@@ -260,7 +261,7 @@ impl Ledger {
     /// given. Refused with `not_found` if neither the task nor an event of it exists.
     pub async fn verify_task(&self, id: &str, anchor: Option<&Anchor>) -> Result<VerifyReport, Error> {
         let id = TaskId::new(id)?;
-        let name = (self.namespace.clone(), id.clone());
+        let name = (self.namespace.clone(), id.clone().into());
         match crate::audit::verify_task(self.store.as_ref(), name, anchor).await? {
             Some(report) => Ok(report),
             None => Err(self.no_task(&id).await),

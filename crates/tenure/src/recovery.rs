@@ -23,6 +23,7 @@
 
 mod assess;
 mod metrics;
+mod noting;
 mod options;
 mod plan;
 mod report;

@@ -16,5 +16,5 @@ pub use tenure_store::InternalStore;
 pub use tenure_store::{
     Answer, BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, IfMissing, Lapsed, Order,
     Page, PageSize, Recorded, Renewal, RetentionStore, SchemaState, Store, StoreAccess, TransferStore,
-    answering, health, memory, metrics, overview, retention, size, stored, watch,
+    answering, health, memory, metrics, namespace_history, overview, retention, size, stored, watch,
 };

@@ -1,7 +1,7 @@
 //! A store that fails on request: outages, lost answers, slow answers, unexpected refusals. Otherwise it passes
 //! everything to the store behind it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,8 @@ use std::time::Duration;
 use tenure::Error;
 use tenure::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use tenure::core::command::Command;
-use tenure::core::id::{Actor, Namespace, Queue, RequestId, TaskId};
+use tenure::core::event::Subject;
+use tenure::core::id::{Actor, Namespace, Queue, RequestId, Revision, TaskId};
 use tenure::core::refusal::{Code, Refusal};
 use tenure::core::task::Task;
 use tenure::core::time::Time;
@@ -17,6 +18,7 @@ use tenure::core::verb::Verb;
 use tenure::store::answering::{AnswerOptions, Answered};
 use tenure::store::health::{IntegrityCheck, StoreHealth};
 use tenure::store::metrics::StoreMetrics;
+use tenure::store::namespace_history::SweepNote;
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
 use tenure::store::watch::{Absence, Presence, Watchers};
@@ -61,6 +63,8 @@ struct Told {
     also_lapsed: Vec<(Namespace, TaskId)>,
     look_takes: Duration,
     failing_takes: Duration,
+    /// What the next notes of sweeps meet, one after the other.
+    notes_meet: VecDeque<Fault>,
     /// Every command that arrived, done or not.
     arrived: Vec<Command>,
     looks: usize,
@@ -110,10 +114,16 @@ impl FaultyStore {
         self.told().rules.push(Rule { applies: Box::new(applies), fault, left: times });
     }
 
+    /// The next notes of sweeps meet these faults, one after the other.
+    pub fn notes_meet(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.told().notes_meet.extend(faults);
+    }
+
     /// Removes all faults.
     pub fn calms_down(&self) {
         let mut told = self.told();
         told.rules.clear();
+        told.notes_meet.clear();
         told.unreadable.clear();
         told.also_lapsed.clear();
         told.look_takes = Duration::ZERO;
@@ -361,8 +371,35 @@ impl Store for FaultyStore {
         self.inner.chains(after, size)
     }
 
-    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
-        self.inner.chain(namespace, id)
+    fn chain(
+        &self,
+        namespace: Namespace,
+        subject: Subject,
+    ) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
+        self.inner.chain(namespace, subject)
+    }
+
+    fn note_sweep(&self, note: SweepNote) -> BoxFuture<'_, Result<Revision, Error>> {
+        Box::pin(async move {
+            self.up().await?;
+            let fault = self.told().notes_meet.pop_front();
+            let at_fault = "the store is at fault";
+            match fault {
+                None => self.inner.note_sweep(note).await,
+                Some(Fault::Unavailable) => Err(Error::Unavailable(at_fault.into())),
+                Some(Fault::Unsure) => Err(Error::Unknown(at_fault.into())),
+                Some(Fault::DoesAndIsUnsure) => {
+                    self.inner.note_sweep(note).await?;
+                    Err(Error::Unknown(at_fault.into()))
+                }
+                Some(Fault::Refuses(code)) => Err(Refusal::new(code, at_fault).into()),
+                Some(
+                    Fault::Swallows | Fault::DoesAndIsSilent | Fault::AnswersWhenTold(_) | Fault::Tells(_),
+                ) => {
+                    panic!("no note meets this fault")
+                }
+            }
+        })
     }
 
     fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {

@@ -10,7 +10,8 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 use tenure::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use tenure::core::command::Command;
-use tenure::core::id::{Actor, Namespace, Queue, RequestId, TaskId};
+use tenure::core::event::Subject;
+use tenure::core::id::{Actor, Namespace, Queue, RequestId, Revision, TaskId};
 use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::core::verb::Verb;
@@ -20,6 +21,7 @@ use tenure::stop::StopSignal;
 use tenure::store::answering::{AnswerOptions, Answered};
 use tenure::store::health::{IntegrityCheck, StoreHealth};
 use tenure::store::metrics::StoreMetrics;
+use tenure::store::namespace_history::SweepNote;
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
 use tenure::store::watch::{Absence, Presence, Watchers};
@@ -355,8 +357,16 @@ impl Store for CountedStore {
         })
     }
 
-    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
-        self.inner.chain(namespace, id)
+    fn chain(
+        &self,
+        namespace: Namespace,
+        subject: Subject,
+    ) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
+        self.inner.chain(namespace, subject)
+    }
+
+    fn note_sweep(&self, note: SweepNote) -> BoxFuture<'_, Result<Revision, Error>> {
+        self.inner.note_sweep(note)
     }
 
     fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {

@@ -143,7 +143,7 @@ pub async fn compare_lossy(
         let told = page.items.iter().map(|one| {
             format!(
                 "{} {} {} {} {}",
-                one.event.task,
+                one.event.subject,
                 one.event.number,
                 one.event.actor,
                 one.event.what.kind(),

@@ -15,15 +15,18 @@ use tenure::api::list::{
     TaskAnswer, TaskPage, Watch,
 };
 use tenure::api::overview::{OwnerList, StatsAnswer, WatchersAnswer};
+use tenure::api::recovery::{SweepBody, SweepNoted};
 use tenure::api::{from_json, to_json};
 use tenure::core::command::Command;
-use tenure::core::id::{Actor, Namespace, Queue, RequestId, TaskId};
+use tenure::core::event::Subject;
+use tenure::core::id::{Actor, Namespace, Owner, Queue, RequestId, Revision, TaskId};
 use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::entropy::SeededEntropy;
 use tenure::record;
 use tenure::store::answering::{AnswerOptions, Answered};
 use tenure::store::health::{IntegrityCheck, StoreHealth};
+use tenure::store::namespace_history::SweepNote;
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
 use tenure::store::watch::{Absence, Presence, Watchers};
@@ -185,12 +188,28 @@ impl Store for WrittenStore {
         })
     }
 
-    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
+    fn chain(
+        &self,
+        namespace: Namespace,
+        subject: Subject,
+    ) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
         Box::pin(async move {
-            let chain = self.inner.chain(namespace, id).await?;
+            let chain = self.inner.chain(namespace, subject).await?;
             let read = |chain: &StoredChain| through_form(through(ChainAnswer { chain: chain.into() }).chain);
             assert_eq!(chain.as_ref().map(read), chain, "it is what it was");
             Ok(chain)
+        })
+    }
+
+    fn note_sweep(&self, note: SweepNote) -> BoxFuture<'_, Result<Revision, Error>> {
+        Box::pin(async move {
+            let written = SweepBody::new(note.owner.to_string(), note.counts, Some(note.actor.to_string()));
+            let read: SweepBody = through(written);
+            let owner = Owner::new(read.owner.as_str())?;
+            let actor = Actor::new(read.by.clone().unwrap_or_default())?;
+            let counts = read.counts();
+            let noted = self.inner.note_sweep(SweepNote { actor, owner, counts, ..note }).await?;
+            Ok(through(SweepNoted { number: noted }).number)
         })
     }
 

@@ -1,6 +1,6 @@
 //! What happened to a task, as its screen shows it: the attempts, and the events with long pauses named.
 
-use tenure::core::event::{EventData, Grant, LeaseEnd};
+use tenure::core::event::{EventData, Grant, LeaseEnd, SweepCounts};
 use tenure::core::id::TaskId;
 use tenure::core::task::{State, Task};
 use tenure::core::time::{Span, Time};
@@ -8,7 +8,7 @@ use tenure::instant::rough;
 use tenure::store::{EventSearch, Page, PageSize, Recorded};
 use tenure::{Error, Ledger};
 
-use crate::words::Instant;
+use crate::words::{Instant, count};
 
 /// Between events that are further apart than this, the page says how long nothing happened.
 const GAP: Span = Span::from_secs(60);
@@ -155,6 +155,23 @@ pub fn kind_words(kind: &str) -> String {
     kind.replace('_', " ")
 }
 
+/// What a sweep moved, for people.
+fn swept_words(counts: SweepCounts) -> String {
+    let SweepCounts { planned, compensated, quarantined, handed_back, lost, failed, undone } = counts;
+    let counted = [
+        (planned, "planned again"),
+        (compensated, "compensated"),
+        (quarantined, "quarantined"),
+        (handed_back, "handed back"),
+        (lost, "lost"),
+        (failed, "failed"),
+    ];
+    let moved =
+        counted.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}"));
+    let undone = (undone > 0).then(|| format!("{} undone", count(undone, "compensation")));
+    moved.chain(undone).collect::<Vec<_>>().join(", ")
+}
+
 /// What an event says, for people. What a later version adds is shown by its name alone.
 #[expect(
     clippy::wildcard_enum_match_arm,
@@ -198,6 +215,7 @@ pub fn told(what: &EventData) -> String {
                 settled.iter().map(|done| format!("; undone by hand {}: {}", done.seq, done.receipt));
             format!("as {successor}: {reason}{}", waived.chain(settled).collect::<String>())
         }
+        EventData::RecoverySwept { owner, counts } => format!("{owner}: {}", swept_words(*counts)),
         _ => String::new(),
     }
 }

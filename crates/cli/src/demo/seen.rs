@@ -98,7 +98,7 @@ impl Seen {
     pub(super) fn completed(&self) -> usize {
         let is_it =
             |event: &&Event| matches!(&event.what, EventData::Ended(end) if end.state == Terminal::Completed);
-        self.events.iter().filter(is_it).map(|event| &event.task).collect::<BTreeSet<_>>().len()
+        self.events.iter().filter(is_it).map(|event| &event.subject).collect::<BTreeSet<_>>().len()
     }
 
     /// Whether that worker is the actor of any event from that index on.
@@ -107,6 +107,6 @@ impl Seen {
     }
 
     fn of<'s>(&'s self, task: &'s str) -> impl Iterator<Item = &'s Event> {
-        self.events.iter().filter(move |event| event.task.as_str() == task)
+        self.events.iter().filter(move |event| event.subject.as_str() == task)
     }
 }

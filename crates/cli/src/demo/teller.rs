@@ -63,11 +63,11 @@ impl<'s, 'a, 'w> Teller<'s, 'a, 'w> {
         self.say(&sign, 4, words, Some(Colour::Good))
     }
 
-    /// Prints an event. The creation of tasks is printed for all of them together.
+    /// Prints an event. The creation of tasks is printed for all of them together, and sweeps are not.
     pub(super) fn event(&mut self, event: &Event) -> Result<(), CliError> {
         self.began.get_or_insert(event.at);
         match words_of(&event.what) {
-            Some(words) => self.happened(event.at, event.actor.as_str(), event.task.as_str(), &words),
+            Some(words) => self.happened(event.at, event.actor.as_str(), event.subject.as_str(), &words),
             None => Ok(()),
         }
     }
@@ -123,7 +123,8 @@ fn colour_of(who: &str) -> Colour {
 /// An event in words; none if it is not printed.
 fn words_of(what: &EventData) -> Option<String> {
     Some(match what {
-        EventData::Created(_) => return None,
+        // A sweep's tasks are told of one by one.
+        EventData::Created(_) | EventData::RecoverySwept { .. } => return None,
         EventData::Registered { .. } => "registers its undo".to_owned(),
         EventData::Acquired(grant) => format!("acquires the lease, epoch {}", grant.epoch),
         EventData::Reclaimed(grant) => match &grant.lapsed {

@@ -477,9 +477,9 @@ class Event(Record):
     _shown = ("task", "number", "type", "actor", "at")
 
     cursor = _text("cursor", "Where it stands: later events come after it.")
-    namespace = _text("namespace", "The namespace of its task.")
-    task = _text("task", "The task that it happened to.")
-    number = _number("number", "Its number within the task, from 1.")
+    namespace = _text("namespace", "The namespace.")
+    task = _maybe_text("task", "The task that it happened to; none if it happened in the namespace.")
+    number = _number("number", "Its number within the task or the namespace, from 1.")
     at = _instant("at", "When it happened.")
     type = _text("type", "What happened, as a word.")
     actor = _text("actor", "Who did it.")

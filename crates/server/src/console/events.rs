@@ -75,8 +75,8 @@ struct Field {
 struct EventRow {
     key: String,
     at: Instant,
-    task: String,
-    path: String,
+    /// The id of the task, and its page; none for what happened in the namespace.
+    task: Option<(String, String)>,
     kind: String,
     actor: String,
     words: String,
@@ -251,8 +251,7 @@ fn event_row(Recorded { cursor, event, .. }: &Recorded, now: Time) -> EventRow {
     EventRow {
         key: cursor.as_str().to_owned(),
         at: Instant::of(event.at, now),
-        task: event.task.to_string(),
-        path: task_path(&event.namespace, &event.task),
+        task: event.subject.task().map(|task| (task.to_string(), task_path(&event.namespace, task))),
         kind: kind_words(event.what.kind()),
         actor: event.actor.to_string(),
         words: shortened(&told(&event.what), WORDS_SHOWN),

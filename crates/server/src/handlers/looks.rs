@@ -5,6 +5,7 @@ use tenure::api::audit::{AnchorAnswer, ReportAnswer};
 use tenure::api::chain::{ChainAnswer, ChainPage};
 use tenure::api::list::{Lapsed, NamespaceList, Newest, NowAnswer, Remembered};
 use tenure::api::overview::{OwnerList, StatsAnswer};
+use tenure::core::event::Subject;
 use tenure::core::id::RequestId;
 use tenure::core::refusal::Refusal;
 use tenure::store::size::chain_bytes;
@@ -63,9 +64,20 @@ pub(crate) async fn verify_task(asked: Asked) -> Answered {
 pub(crate) async fn chain(asked: Asked) -> Answered {
     let _permit = asked.quota.look().await?;
     let (store, id) = (asked.served.ledger.store(), asked.id()?);
-    let chain = store.chain(asked.namespace()?.clone(), id.clone()).await?;
+    let chain = store.chain(asked.namespace()?.clone(), id.clone().into()).await?;
     let chain =
         chain.ok_or_else(|| Problem::not_found(format!("there is no task {id} in this namespace")))?;
+    asked.memory.for_answer(chain_bytes(&chain)).await?;
+    Ok(json(StatusCode::OK, &ChainAnswer { chain: (&chain).into() }))
+}
+
+/// `GET …/chain`.
+pub(crate) async fn chain_of_namespace(asked: Asked) -> Answered {
+    let _permit = asked.quota.look().await?;
+    let namespace = asked.namespace()?.clone();
+    let chain = asked.served.ledger.store().chain(namespace, Subject::Namespace).await?;
+    let none = || Problem::not_found("nothing has happened in this namespace but to its tasks".to_owned());
+    let chain = chain.ok_or_else(none)?;
     asked.memory.for_answer(chain_bytes(&chain)).await?;
     Ok(json(StatusCode::OK, &ChainAnswer { chain: (&chain).into() }))
 }

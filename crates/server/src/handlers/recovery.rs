@@ -1,4 +1,4 @@
-//! Recovery on demand, and the watch mark of recovery processes.
+//! Recovery on demand, and the watch mark and the sweeps of recovery processes that run elsewhere.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use tenure::Error;
 use tenure::access::NamespaceScope;
 use tenure::api::list::Watch;
 use tenure::api::overview::{Presence, WatchersAnswer};
-use tenure::api::recovery::Recovered;
+use tenure::api::recovery::{Recovered, SweepBody, SweepNoted};
 use tenure::core::id::Namespace;
 use tenure::core::refusal::Refusal;
 use tenure::recovery::{RecoveredTask, Recovery, RecoveryReport};
@@ -84,6 +84,16 @@ pub(crate) fn sweep_broke_off() -> Problem {
 pub(crate) async fn watchers(asked: Asked) -> Answered {
     let watchers = asked.served.ledger.store().watchers(asked.namespace()?.clone()).await?;
     Ok(json(StatusCode::OK, &WatchersAnswer { recovery: watchers }))
+}
+
+/// `POST …/sweeps`: a recovery that runs elsewhere says what it moved. The actor is the token's name, as of what it did to tasks.
+pub(crate) async fn note(asked: Asked) -> Answered {
+    let body: SweepBody = parse(&asked.body.text)?;
+    let by = asked.caller.name.as_ref().map(|name| name.as_str().to_owned()).or_else(|| body.by.clone());
+    let ledger = asked.ledger()?;
+    let ledger = by.map_or(Ok(ledger.clone()), |by| ledger.acting_as(&by))?;
+    let number = ledger.note_sweep(&body.owner, body.counts()).await?;
+    Ok(json(StatusCode::CREATED, &SweepNoted { number }))
 }
 
 /// `POST /v1/watch`. A caller whose token is bound to namespaces renews only their marks, not the mark of the whole store.

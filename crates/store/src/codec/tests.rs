@@ -62,7 +62,7 @@ fn every_type_of_a_stored_event_has_its_word_and_no_other_has_one() {
 fn event(what: EventData) -> Event {
     Event {
         namespace: text(Namespace::new, "default"),
-        task: text(TaskId::new, "t"),
+        subject: text(TaskId::new, "t").into(),
         number: Revision(1),
         at: Time::from_micros(1),
         actor: text(Actor::new, "a"),

@@ -1,8 +1,8 @@
 //! The table `events`: the history.
 
 use tenure_core::chain::Hash;
-use tenure_core::event::Event;
-use tenure_core::id::{Actor, Namespace, Revision, TaskId};
+use tenure_core::event::{Event, Subject};
+use tenure_core::id::{Actor, Namespace, Revision};
 
 use super::column::ChangedBy::Nothing;
 use super::column::ColumnType::{Bytes, Number, Text};
@@ -32,13 +32,13 @@ pub fn read_event<R: Row>(
     row: &R,
     first: usize,
     namespace: &Namespace,
-    task: &TaskId,
+    subject: &Subject,
 ) -> Result<Event, R::Fault> {
     let row = row.starting_at(first);
     let (kind, data) = (row.a_text(at!(EventRow, "type"))?, row.a_text(at!(EventRow, "data"))?);
     Ok(Event {
         namespace: namespace.clone(),
-        task: task.clone(),
+        subject: subject.clone(),
         number: Revision(unsigned(row.a_number(at!(EventRow, "number"))?)),
         at: row.a_time(at!(EventRow, "at"))?,
         actor: Actor::new(row.a_text(at!(EventRow, "actor"))?)?,
@@ -51,9 +51,9 @@ pub fn read_stored_event<R: Row>(
     row: &R,
     first: usize,
     namespace: &Namespace,
-    task: &TaskId,
+    subject: &Subject,
 ) -> Result<(Event, Hash, String), R::Fault> {
-    let event = read_event(row, first, namespace, task)?;
+    let event = read_event(row, first, namespace, subject)?;
     let row = row.starting_at(first);
     Ok((event, row.hash(at!(EventRow, "hash"))?, row.a_text(at!(EventRow, "data"))?.to_owned()))
 }

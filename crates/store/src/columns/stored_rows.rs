@@ -6,8 +6,10 @@ use tenure_core::task::Task;
 
 use super::column::{Column, TableRow};
 use super::due::DueRow;
+use super::namespaces::NamespaceRow;
 use super::tasks::TaskRow;
 use crate::due::Due;
+use crate::namespace_history::NamespaceHead;
 use crate::stored::StoredRow;
 
 /// The rows that a task has, in every table but that of events.
@@ -25,6 +27,11 @@ pub fn rows_of<'a>(task: &'a Task, head: &'a Hash) -> Vec<StoredRow<'a>> {
 /// The rows of a task that can be kept beside it.
 pub fn owned_rows_of(task: &Task, head: &Hash) -> Vec<StoredRow<'static>> {
     rows_of(task, head).into_iter().map(StoredRow::into_owned).collect()
+}
+
+/// The row that a namespace with a history of its own has.
+pub fn row_of_namespace(end: &NamespaceHead) -> StoredRow<'_> {
+    stored_row::<NamespaceRow<'_>>(end)
 }
 
 fn stored_row<'a, R: TableRow<'a>>(row: R) -> StoredRow<'a> {

@@ -22,17 +22,19 @@ use super::*;
 use crate::access::{ListedToken, NamespaceScope, Role, Token, TokenHash};
 use crate::codec::seal;
 use crate::due::Due;
+use crate::namespace_history::NamespaceHead;
 use crate::remembered::Request;
 use crate::stored::ColumnValue;
 
 /// Columns of one database that no list has: keys, and what the database makes by itself.
-type OwnColumns = [(&'static str, &'static [&'static str]); 6];
+type OwnColumns = [(&'static str, &'static [&'static str]); 7];
 
 const OF_SQLITE: OwnColumns = [
     ("tasks", &["no"]),
     ("due", &["task"]),
     ("compensations", &["task"]),
     ("events", &["order", "task"]),
+    ("namespace_histories", &["no", "namespace"]),
     ("requests", &["namespace", "id"]),
     ("tokens", &["no"]),
 ];
@@ -42,6 +44,7 @@ const OF_POSTGRESQL: OwnColumns = [
     ("due", &["task"]),
     ("compensations", &["namespace", "task"]),
     ("events", &["namespace", "task", "feed", "order"]),
+    ("namespace_histories", &["namespace", "feed"]),
     ("requests", &["namespace", "id"]),
     ("tokens", &["no"]),
 ];
@@ -98,6 +101,7 @@ fn list_of(table: &str) -> Vec<(&'static str, ColumnType)> {
         "due" => of::<DueRow<'_>>(),
         "compensations" => of::<CompensationRow<'_>>(),
         "events" => of::<EventRow<'_>>(),
+        "namespace_histories" => of::<NamespaceRow<'_>>(),
         "requests" => of::<RequestRow<'_>>(),
         "tokens" => of::<TokenRow<'_>>(),
         _ => panic!("no list for {table}"),
@@ -263,13 +267,15 @@ fn each_column_holds_what_its_list_says() {
     holds_its_types::<CompensationRow<'_>>(&[&compensation]);
     let event = Event {
         namespace: text(Namespace::new, "default"),
-        task: text(TaskId::new, "t"),
+        subject: text(TaskId::new, "t").into(),
         number: Revision(1),
         at: Time::MIN,
         actor: text(Actor::new, "w1"),
         what: EventData::CancelAsked { reason: text(Reason::new, "no") },
     };
-    holds_its_types::<EventRow<'_>>(&[&seal(event, head)]);
+    let sealed = seal(event, head);
+    holds_its_types::<EventRow<'_>>(&[&sealed]);
+    holds_its_types::<NamespaceRow<'_>>(&[&NamespaceHead::behind(&sealed)]);
     let request =
         Request { digest: head, actor: text(Actor::new, "w1"), at: Time::MIN, answered: Vec::new() };
     holds_its_types::<RequestRow<'_>>(&[&request]);

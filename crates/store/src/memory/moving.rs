@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 
 use tenure_core::chain::Hash;
-use tenure_core::id::{Namespace, RequestId, Revision, TaskId};
+use tenure_core::event::Subject;
+use tenure_core::id::{Namespace, RequestId, Revision};
 use tenure_core::time::Time;
 
 use super::{Memory, MemoryStore};
@@ -19,13 +20,13 @@ impl ReplayRows for Memory {
     fn event_hash(
         &mut self,
         namespace: &Namespace,
-        id: &TaskId,
+        subject: &Subject,
         number: Revision,
     ) -> Result<Option<Hash>, Infallible> {
         let events = self.events.iter().map(|(_, sealed)| sealed);
         let mut named = events.filter(|sealed| {
             let event = &sealed.event;
-            event.number == number && event.task == *id && event.namespace == *namespace
+            event.number == number && event.subject == *subject && event.namespace == *namespace
         });
         Ok(named.next().map(|sealed| sealed.hash))
     }

@@ -29,7 +29,7 @@ impl Memory {
     fn ended(&self, kept: &StoredTask) -> Option<EndedTask> {
         let task = &kept.task;
         let ending = task.ending()?;
-        let newest = self.events.of_task(kept.row).map(|(place, _)| place).last()?;
+        let newest = self.events.of_row(kept.row).map(|(place, _)| place).last()?;
         let in_namespace = self.retained.cursors.values().filter(|row| row.namespace == task.namespace);
         let places = in_namespace.filter_map(|row| Some((row.cursor.number('e').ok()?, &row.name)));
         let slowest = places.min().filter(|(place, _)| *place < newest);

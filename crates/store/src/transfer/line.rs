@@ -117,7 +117,7 @@ struct EventJson {
     #[serde(with = "wire")]
     namespace: Namespace,
     #[serde(with = "wire")]
-    task: TaskId,
+    task: Option<TaskId>,
     #[serde(with = "wire")]
     number: Revision,
     #[serde(with = "wire")]
@@ -211,7 +211,7 @@ impl EventJson {
             .unwrap_or_else(|error| panic!("the data of an event is JSON that was written here: {error}"));
         EventJson {
             namespace: event.namespace,
-            task: event.task,
+            task: event.subject.task().cloned(),
             number: event.number,
             at: event.at,
             kind: event.what.kind().to_owned(),
@@ -230,7 +230,12 @@ impl EventJson {
         if !what.is_recorded() {
             return Err(format!("an event of the type {kind} is never in a history"));
         }
-        Ok(Sealed { event: Event { namespace, task, number, at, actor, what }, data, hash })
+        if what.is_of_namespace() != task.is_none() {
+            let subject = if what.is_of_namespace() { "in a namespace, to no task" } else { "to a task" };
+            return Err(format!("an event of the type {kind} happens {subject}; its task is wrong"));
+        }
+        let subject = task.into();
+        Ok(Sealed { event: Event { namespace, subject, number, at, actor, what }, data, hash })
     }
 }
 
@@ -266,6 +271,19 @@ mod tests {
             matches!(&read, ExportLine::Item(ReplayItem::Event(sealed)) if sealed.data == r#"{"reason":"ä"}"#)
         );
         assert_eq!(read.into_json(), EVENT);
+    }
+
+    #[test]
+    fn an_event_of_a_namespace_names_no_task_and_one_of_a_task_does() {
+        const SWEPT: &str = r#"{"event":{"namespace":"default","task":null,"number":1,"at":"2026-01-31T12:00:00.000001Z","type":"recovery_swept","actor":"r","data":{"owner":"r","planned":1,"compensated":0,"quarantined":0,"handed_back":0,"lost":0,"failed":0,"undone":0},"hash":"2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"}}"#;
+        assert_eq!(ExportLine::read(SWEPT).expect("a line").into_json(), SWEPT);
+        let named = ExportLine::read(&SWEPT.replace("null", "\"t\"")).expect_err("refused");
+        assert!(named.contains("happens in a namespace, to no task"), "{named}");
+        let nameless =
+            ExportLine::read(&EVENT.replace("\"task\":\"t\"", "\"task\":null")).expect_err("refused");
+        assert!(nameless.contains("happens to a task"), "{nameless}");
+        let missing = ExportLine::read(&SWEPT.replace("\"task\":null,", "")).expect_err("refused");
+        assert!(missing.contains("missing field `task`"), "{missing}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tenure_core::apply::apply;
 use tenure_core::case::Names;
 use tenure_core::chain::Hash;
 use tenure_core::compensation::COMPENSATIONS_MAX;
-use tenure_core::event::{Event, EventData, LeaseEnd};
+use tenure_core::event::{Event, EventData, LeaseEnd, Subject};
 use tenure_core::id::{Namespace, Revision, SagaId, TaskId};
 use tenure_core::task::{Lease, Task};
 use tenure_core::time::Time;
@@ -15,15 +15,16 @@ use tenure_core::time::Time;
 use super::carried::{CarriedLease, CarriedRequest, ReplayItem, ReplayVerdict, TIME_AHEAD_MAX};
 use crate::codec::{Sealed, seal};
 use crate::execute::REQUEST_MEMORY;
+use crate::namespace_history::{NamespaceHead, NamespaceRows};
 use crate::rows::{Change, Rows, StoredTask};
 
 /// The rows of a store for a replay.
-pub trait ReplayRows: Rows {
+pub trait ReplayRows: NamespaceRows {
     /// The hash of a stored event.
     fn event_hash(
         &mut self,
         namespace: &Namespace,
-        id: &TaskId,
+        subject: &Subject,
         number: Revision,
     ) -> Result<Option<Hash>, Self::Fault>;
 }
@@ -87,16 +88,17 @@ fn take_event<R: ReplayRows>(rows: &mut R, sealed: &Sealed, now: Time) -> Result
     if let Some(reason) = is_ahead(event.at, now) {
         return Ok(Err(reason));
     }
-    let before = rows.task(&event.namespace, &event.task)?;
-    let revision = before.as_ref().map_or(0, |stored| stored.task.revision.0);
-    if event.number.0 <= revision && event.number.0 > 0 {
-        return compare(rows, sealed, before.as_ref());
-    }
-    if event.number.0 != revision + 1 {
-        return Ok(Err(gap(event.number, revision)));
+    let id = match &event.subject {
+        Subject::Task(id) => id,
+        Subject::Namespace => return take_namespace_event(rows, sealed),
+    };
+    let before = rows.task(&event.namespace, id)?;
+    let stored = before.as_ref().map(|stored| (stored.task.revision, stored.head));
+    if let Some(found) = found_in(rows, sealed, stored)? {
+        return Ok(found);
     }
     if let (None, EventData::Created(created)) = (&before, &event.what)
-        && let Some(reason) = taken_name(rows, event, &created.saga_id)?
+        && let Some(reason) = taken_name(rows, (&event.namespace, id), &created.saga_id)?
     {
         return Ok(Err(reason));
     }
@@ -108,68 +110,116 @@ fn take_event<R: ReplayRows>(rows: &mut R, sealed: &Sealed, now: Time) -> Result
     Ok(Ok(ReplayVerdict::Written))
 }
 
+/// The same of a namespace's own history, which no rows follow from but its end.
+fn take_namespace_event<R: ReplayRows>(rows: &mut R, sealed: &Sealed) -> Result<Taken, R::Fault> {
+    let event = &sealed.event;
+    let before = rows.namespace_head(&event.namespace)?;
+    if let Some(found) = found_in(rows, sealed, before.map(|end| (end.number, end.head)))? {
+        return Ok(found);
+    }
+    if !event.what.is_of_namespace() {
+        return Ok(Err(format!(
+            "an event of the type {} happens to a task, and it names none",
+            event.what.kind()
+        )));
+    }
+    let head = before.map_or(Hash::START, |end| end.head);
+    match next(sealed, head, before.map(|NamespaceHead { updated_at, .. }| updated_at)) {
+        Ok(next) => rows.append(next)?,
+        Err(reason) => return Ok(Err(reason)),
+    }
+    Ok(Ok(ReplayVerdict::Written))
+}
+
+/// What becomes of an event that is not the next one of its history, whose newest number and head are given.
+fn found_in<R: ReplayRows>(
+    rows: &mut R,
+    sealed: &Sealed,
+    newest: Option<(Revision, Hash)>,
+) -> Result<Option<Taken>, R::Fault> {
+    let event = &sealed.event;
+    let revision = newest.map_or(0, |(number, _)| number.0);
+    if event.number.0 <= revision && event.number.0 > 0 {
+        return compare(rows, sealed, newest).map(Some);
+    }
+    Ok((event.number.0 != revision + 1).then(|| Err(gap(event, revision))))
+}
+
 /// An event with a number that the store has: it is there already, or the history is another one.
 fn compare<R: ReplayRows>(
     rows: &mut R,
     sealed: &Sealed,
-    before: Option<&StoredTask>,
+    newest: Option<(Revision, Hash)>,
 ) -> Result<Taken, R::Fault> {
     let event = &sealed.event;
-    let newest = before.filter(|stored| stored.task.revision == event.number).map(|stored| stored.head);
+    let newest = newest.filter(|(number, _)| *number == event.number).map(|(_, head)| head);
     let stored = match newest {
         Some(head) => Some(head),
-        None => rows.event_hash(&event.namespace, &event.task, event.number)?,
+        None => rows.event_hash(&event.namespace, &event.subject, event.number)?,
     };
-    Ok(match stored {
-        Some(hash) if hash == sealed.hash => Ok(ReplayVerdict::Skipped),
-        Some(_) => Err(format!(
-            "the task {}/{} is in this store with another history; nothing of it is changed",
-            event.namespace, event.task
+    Ok(match (stored, &event.subject) {
+        (Some(hash), _) if hash == sealed.hash => Ok(ReplayVerdict::Skipped),
+        (Some(_), Subject::Task(id)) => Err(format!(
+            "the task {}/{id} is in this store with another history; nothing of it is changed",
+            event.namespace
         )),
-        None => Err(format!(
+        (Some(_), Subject::Namespace) => Err(format!(
+            "the namespace {} has another history of its own in this store, where recovery has run; nothing of it is changed",
+            event.namespace
+        )),
+        (None, _) => Err(format!(
             "this store has no event {} of {}/{}, though its record says so; run `tenure audit verify`",
-            event.number.0, event.namespace, event.task
+            event.number.0, event.namespace, event.subject
         )),
     })
 }
 
-fn gap(number: Revision, stored: u64) -> String {
-    let number = number.0;
+fn gap(event: &Event, stored: u64) -> String {
+    let number = event.number.0;
+    let of = if event.subject == Subject::Namespace { "namespace" } else { "task" };
     match stored {
         0 => format!(
-            "it is event {number} of its task, and this store has none of it: a line before it is missing or was refused"
+            "it is event {number} of its {of}, and this store has none of it: a line before it is missing or was refused"
         ),
         stored => format!(
-            "it is event {number} of its task, and the newest here is {stored}: a line before it is missing or was refused"
+            "it is event {number} of its {of}, and the newest here is {stored}: a line before it is missing or was refused"
         ),
     }
 }
 
-fn taken_name<R: Rows>(rows: &mut R, event: &Event, saga_id: &SagaId) -> Result<Option<String>, R::Fault> {
-    let names = rows.names(&event.namespace, &event.task, saga_id)?;
-    Ok(match names {
+fn taken_name<R: Rows>(
+    rows: &mut R,
+    (namespace, id): (&Namespace, &TaskId),
+    saga_id: &SagaId,
+) -> Result<Option<String>, R::Fault> {
+    Ok(match rows.names(namespace, id, saga_id)? {
         Names::Free => None,
-        Names::Taken => Some(format!(
-            "in {} the id {} or the saga id {saga_id} is taken by another task",
-            event.namespace, event.task
-        )),
+        Names::Taken => {
+            Some(format!("in {namespace} the id {id} or the saga id {saga_id} is taken by another task"))
+        }
     })
+}
+
+/// The event behind that head as it is written; or why it does not continue that history.
+fn next(carried: &Sealed, head: Hash, updated_at: Option<Time>) -> Result<Sealed, String> {
+    let sealed = seal(carried.event.clone(), head);
+    if sealed.hash != carried.hash {
+        return Err("its hash is not that of what it says behind the event before: one of them was changed"
+            .to_owned());
+    }
+    if updated_at.is_some_and(|before| carried.event.at < before) {
+        return Err("it happened before the event before it".to_owned());
+    }
+    Ok(sealed)
 }
 
 /// The task after an event, and the event as it is written; or why it does not continue the history.
 fn continued(before: Option<&StoredTask>, carried: &Sealed) -> Result<(Task, Sealed), String> {
     let event = &carried.event;
-    let head = before.map_or(Hash::START, |stored| stored.head);
-    let sealed = seal(event.clone(), head);
-    if sealed.hash != carried.hash {
-        return Err("its hash is not that of what it says behind the event before: one of them was changed"
-            .to_owned());
-    }
     let task = before.map(|stored| &*stored.task);
+    let head = before.map_or(Hash::START, |stored| stored.head);
+    let sealed = next(carried, head, task.map(|task| task.updated_at))?;
     if let Some(task) = task {
-        if event.at < task.updated_at {
-            return Err("it happened before the event before it".to_owned());
-        }
         is_possible(task, event)?;
     }
     let after = apply(task.cloned(), event).map_err(|error| error.to_string())?;

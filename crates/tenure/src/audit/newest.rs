@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 
 use tenure_clock::Moment;
+use tenure_core::event::Subject;
 use tenure_core::id::Namespace;
 use tenure_store::{Error, Filter, PageSize, Store};
 
 use super::pruned::agrees;
 use super::{
     Anchor, Finding, Leftovers, Name, Tampering, VerifyProgress, VerifyReport, anchored_by_name, look_at,
-    verify,
+    name_of, verify, words_of,
 };
 
 const PAGE: PageSize = PageSize { items: 256, bytes: 4 * 1024 * 1024 };
@@ -55,13 +56,17 @@ pub(crate) async fn verify_newest(
     loop {
         let page = store.tasks(filter.clone(), after, PAGE).await?;
         for task in page.items {
-            if seen.len() >= limits.tasks_max || Moment::now() >= limits.until {
+            if part.report.tasks >= limits.tasks_max as u64 || Moment::now() >= limits.until {
                 part.is_all = false;
                 break;
             }
-            let name = (task.namespace, task.id);
-            part.look_at(store, &name, anchored.get(&name).copied()).await?;
-            seen.insert(name);
+            // What happened in their namespaces is the newest, too.
+            for name in [(task.namespace.clone(), task.id.into()), (task.namespace, Subject::Namespace)] {
+                if !seen.contains(&name) {
+                    part.look_at(store, &name, anchored.get(&name).copied()).await?;
+                    seen.insert(name);
+                }
+            }
         }
         after = page.next.filter(|_| part.is_all);
         if after.is_none() {
@@ -71,7 +76,7 @@ pub(crate) async fn verify_newest(
     let lines = anchor.map_or(&[][..], |anchor| &anchor.lines);
     let lines = lines.iter().rev().filter(|line| only_in.is_none_or(|only| *only == line.namespace));
     for (nth, line) in lines.enumerate() {
-        let name = (line.namespace.clone(), line.task.clone());
+        let name = name_of(line);
         if seen.contains(&name) {
             continue;
         }
@@ -95,15 +100,19 @@ impl VerifiedPart {
         let VerifyReport { tasks, events, findings, pruned } = &mut self.report;
         let Some(chain) = store.chain(name.0.clone(), name.1.clone()).await? else {
             let Some(line) = anchored else { return Ok(()) };
-            let task = format!("{}/{}", name.0, name.1);
-            match store.retention().pruned(name.0.clone(), name.1.clone()).await? {
+            let left = match name.1.task() {
+                Some(id) => store.retention().pruned(name.0.clone(), id.clone()).await?,
+                None => None,
+            };
+            let what = Tampering::Rewritten;
+            match left {
                 Some(left) if agrees(line, &left) => *pruned += 1,
-                Some(_) => findings.push(Finding { task, number: None, what: Tampering::Rewritten }),
-                None => findings.push(Finding { task, number: None, what: Tampering::TaskRemoved }),
+                Some(_) => findings.push(Finding { task: words_of(name), number: None, what }),
+                None => findings.push(Finding::of_removed(name)),
             }
             return Ok(());
         };
-        *tasks += u64::from(chain.stored_name.is_some());
+        *tasks += u64::from(chain.is_of_stored_task());
         *events += chain.events.len() as u64;
         look_at(&chain, anchored, &mut Leftovers::default(), findings);
         Ok(())

@@ -46,7 +46,7 @@ impl VerifyProgress {
 
     /// Counts a chain that was verified.
     pub(super) fn count(&self, chain: &StoredChain) {
-        self.tasks.fetch_add(u64::from(chain.stored_name.is_some()), Ordering::Relaxed);
+        self.tasks.fetch_add(u64::from(chain.is_of_stored_task()), Ordering::Relaxed);
         self.events.fetch_add(chain.events.len() as u64, Ordering::Relaxed);
         let newest = chain.events.iter().map(|event| event.at).max();
         self.newest.fetch_max(newest.unwrap_or(NOTHING), Ordering::Relaxed);

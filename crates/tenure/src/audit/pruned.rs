@@ -4,10 +4,12 @@ use std::collections::HashMap;
 
 use tenure_api::audit::AnchorLine;
 use tenure_core::chain::{Hash, Merkle};
-use tenure_core::id::{Namespace, TaskId};
+use tenure_core::id::Namespace;
 use tenure_store::RetentionStore;
 use tenure_store::retention::{AnchorPurpose, PrunedTask, line_of};
 use tenure_store::{BoxFuture, Error, Store};
+
+use super::Name;
 
 /// What a line of an anchor has besides its two names: a number, a hash, and what is between them.
 pub(super) const LINE_BYTES_BESIDE_NAMES: usize = 96;
@@ -94,8 +96,8 @@ pub(super) struct PrunedLook {
     pub(super) rewritten: Vec<(String, u64)>,
     /// Anchors, and tasks of unknown ones, whose record of pruned tasks was changed.
     pub(super) changed: Vec<String>,
-    /// Tasks of the anchor that are neither there nor pruned.
-    pub(super) gone: Vec<String>,
+    /// Tasks and namespaces of the anchor that are neither there nor pruned.
+    pub(super) gone: Vec<Name>,
 }
 
 /// Compares what is left of pruned tasks with the lines of an anchor that no task was found for, and with the anchors that they
@@ -103,7 +105,7 @@ pub(super) struct PrunedLook {
 pub(super) async fn look_at(
     store: &dyn Store,
     only_in: Option<&Namespace>,
-    mut anchored: HashMap<(Namespace, TaskId), &AnchorLine>,
+    mut anchored: HashMap<Name, &AnchorLine>,
 ) -> Result<PrunedLook, Error> {
     let (store, mut after, mut look) = (store.retention(), None, PrunedLook::default());
     // The anchors are read first: what is pruned behind later ones is not compared, since only a part of it may be seen.
@@ -120,7 +122,7 @@ pub(super) async fn look_at(
                 continue;
             }
             look.count += 1;
-            let line = anchored.remove(&(one.namespace.clone(), one.id.clone()));
+            let line = anchored.remove(&(one.namespace.clone(), one.id.clone().into()));
             if let Some(line) = line.filter(|line| !agrees(line, one)) {
                 look.rewritten.push((task(), line.number.0));
             }
@@ -138,7 +140,7 @@ pub(super) async fn look_at(
         look.changed.extend(unknown.into_iter().map(|(_, task)| task));
     }
     look.changed.extend(steps.broken().into_iter().map(|number| format!("anchor {number}")));
-    look.gone = anchored.into_values().map(|line| format!("{}/{}", line.namespace, line.task)).collect();
+    look.gone = anchored.into_keys().collect();
     look.gone.sort_unstable();
     Ok(look)
 }

@@ -7,8 +7,9 @@ use tenure_core::chain::Hash;
 use tenure_core::id::{Document, Progress};
 use tenure_core::policy::Ttl;
 use tenure_core::task::Task;
-use tenure_store::columns::rows_of;
+use tenure_store::columns::{row_of_namespace, rows_of};
 use tenure_store::due::Wait;
+use tenure_store::namespace_history::NamespaceHead;
 use tenure_store::numbers::length;
 use tenure_store::stored::{ColumnValue, StoredChain, StoredRow};
 
@@ -38,6 +39,23 @@ pub(super) fn differences(told: &Task, head: Hash, chain: &StoredChain) -> Optio
                 (None, None) => {}
             }
         }
+    }
+    (!columns.is_empty()).then_some(columns)
+}
+
+/// The same of a namespace's own history, of which only its end has a row.
+pub(super) fn differences_of_namespace(told: &NamespaceHead, chain: &StoredChain) -> Option<Vec<String>> {
+    let expected = row_of_namespace(told);
+    let mut columns = chain.apart.clone();
+    let mut own = false;
+    for stored in &chain.rows {
+        if stored.table != expected.table || own {
+            columns.push(too_many(&stored.table));
+            continue;
+        }
+        own = true;
+        let differing = expected.columns.iter().filter(|(name, value)| stored.value(name) != Some(value));
+        columns.extend(differing.map(|(name, _)| format!("{}.{name}", expected.table)));
     }
     (!columns.is_empty()).then_some(columns)
 }

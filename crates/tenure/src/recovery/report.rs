@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tenure_api::recovery::{Outcome, RecoveredTask, SweepReport};
+use tenure_core::id::Namespace;
 
 /// The result of a run of recovery.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -13,6 +14,8 @@ pub struct RecoveryReport {
     pub outcomes: BTreeMap<Outcome, u64>,
     /// The number of undos with a receipt.
     pub undone: u64,
+    /// The namespaces whose histories do not have all that it moved there, each with the reason. Nothing else is wrong with them.
+    pub unrecorded: BTreeMap<Namespace, String>,
 }
 
 impl RecoveryReport {
@@ -35,6 +38,7 @@ impl From<&RecoveryReport> for SweepReport {
             tasks: report.tasks,
             undone: report.undone,
             outcomes: outcomes.map(|one| (one.as_str().to_owned(), report.of(one))).collect(),
+            unrecorded: report.unrecorded.iter().map(|(name, why)| (name.to_string(), why.clone())).collect(),
         }
     }
 }

@@ -27,6 +27,11 @@ pub(super) struct Setup {
 }
 
 impl Setup {
+    /// The owner of its leases.
+    pub(super) fn owner(&self) -> &str {
+        self.options.owner.as_ref().map_or("recovery", |owner| owner.as_str())
+    }
+
     /// How it reports its presence.
     pub(super) fn presence(&self) -> Presence {
         Presence {

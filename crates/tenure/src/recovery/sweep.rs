@@ -17,6 +17,7 @@ use tenure_store::{Answer, Cursor};
 use tokio::task::{self, JoinSet};
 
 use super::assess::{Assessment, due_at, left_to_holder_until, left_to_others_until, look};
+use super::noting::SweepNotes;
 use super::options::RecoveryMode;
 use super::report::RecoveryReport;
 use super::setup::{PAGE, Setup};
@@ -74,6 +75,7 @@ struct Sweeper<'r> {
     /// The store's last error, if it failed.
     last_failure: Option<String>,
     report: RecoveryReport,
+    notes: SweepNotes,
 }
 
 /// The result of a sweep.
@@ -87,6 +89,14 @@ struct Swept {
 
 pub(super) async fn once(setup: &Setup, stop: StopSignal) -> Result<RecoveryReport, Error> {
     let mut sweeper = Sweeper::new(setup, RecoveryMode::Once(stop.clone()));
+    let swept = sweep_once(&mut sweeper, setup, stop).await;
+    // What was moved until then is noted also if an error ended it.
+    let report = sweeper.report().await;
+    swept.map(|()| report)
+}
+
+/// Sweeps until nothing is left that was due at the start.
+async fn sweep_once(sweeper: &mut Sweeper<'_>, setup: &Setup, stop: StopSignal) -> Result<(), Error> {
     let began = setup.ledger.now().await?;
     while !stop.is_stopped() {
         let is_whole = sweeper.goes_on_at.is_none();
@@ -109,7 +119,7 @@ pub(super) async fn once(setup: &Setup, stop: StopSignal) -> Result<RecoveryRepo
             break;
         }
     }
-    Ok(sweeper.report)
+    Ok(())
 }
 
 pub(super) async fn watch(setup: &Setup, stop: StopSignal) -> Result<RecoveryReport, Error> {
@@ -148,12 +158,13 @@ pub(super) async fn watch(setup: &Setup, stop: StopSignal) -> Result<RecoveryRep
                 FAILED_STORE_REST
             }
         };
+        sweeper.note_sweep().await;
         sweeper.rest_until(&stop, rest).await;
     }
     while !sweeper.undoing.is_empty() {
         sweeper.one_is_done().await;
     }
-    Ok(sweeper.report)
+    Ok(sweeper.report().await)
 }
 
 async fn rest(length: Duration, setup: &Setup) {
@@ -179,6 +190,7 @@ impl<'r> Sweeper<'r> {
             absence: None,
             last_failure: None,
             report: RecoveryReport::default(),
+            notes: SweepNotes::default(),
         }
     }
 
@@ -397,9 +409,8 @@ impl<'r> Sweeper<'r> {
 
     fn command(&self, task: &Task) -> Result<Command, Error> {
         let Setup { ledger, options, .. } = self.setup;
-        let owner = options.owner.as_ref().map_or("recovery", |owner| owner.as_str());
         let ledger = ledger.in_namespace(task.namespace.as_str())?;
-        ledger.reclaim(task.id.as_str(), owner).ttl(options.ttl).command()
+        ledger.reclaim(task.id.as_str(), self.setup.owner()).ttl(options.ttl).command()
     }
 
     fn take_up(&mut self, name: Name, before: &Task, task: Task, sent: Moment) {
@@ -452,19 +463,19 @@ impl<'r> Sweeper<'r> {
     /// Takes note of the undos that are done.
     fn collect(&mut self) {
         while let Some(done) = self.undoing.try_join_next() {
-            self.note(done);
+            self.take_note(done);
         }
     }
 
     /// Waits for an undo to be done, and takes note of all that are.
     async fn one_is_done(&mut self) {
         if let Some(done) = self.undoing.join_next().await {
-            self.note(done);
+            self.take_note(done);
         }
         self.collect();
     }
 
-    fn note(&mut self, done: Result<(Name, RecoveredTask), tokio::task::JoinError>) {
+    fn take_note(&mut self, done: Result<(Name, RecoveredTask), tokio::task::JoinError>) {
         match done {
             Ok((name, recovered)) => {
                 self.busy.remove(&name);
@@ -487,7 +498,18 @@ impl<'r> Sweeper<'r> {
 
     fn tell(&mut self, recovered: RecoveredTask) {
         self.report.add(&recovered);
+        self.notes.add(&recovered);
         self.setup.tell(&recovered);
+    }
+
+    /// Notes what was moved in the histories of its namespaces.
+    async fn note_sweep(&mut self) {
+        self.notes.write(self.setup).await;
+    }
+
+    /// What it came to, when all of it is noted that can be.
+    async fn report(self) -> RecoveryReport {
+        RecoveryReport { unrecorded: self.notes.end(self.setup).await, ..self.report }
     }
 
     /// How long a loop rests after a sweep.
@@ -516,7 +538,7 @@ impl<'r> Sweeper<'r> {
             tokio::select! {
                 () = stop.stopped() => return,
                 () = &mut over => return,
-                Some(done) = self.undoing.join_next() => self.note(done),
+                Some(done) = self.undoing.join_next() => self.take_note(done),
             }
             self.collect();
         }

@@ -187,7 +187,8 @@ fn paired<'a>(
     chains: &'a [StoredChain],
 ) -> impl Iterator<Item = (&'a EndedTask, &'a StoredChain)> {
     tasks.iter().filter_map(|task| {
-        let name = task.name();
+        let (namespace, id) = task.name();
+        let name = (namespace, id.into());
         Some((task, chains.iter().find(|chain| chain.name.as_ref() == Some(&name))?))
     })
 }

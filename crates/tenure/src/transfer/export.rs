@@ -1,7 +1,9 @@
-//! Writes a store as lines, in pages. Each event is checked: it must continue the history of its task.
+//! Writes a store as lines, in pages. Each event is checked: it must continue the history of its task or namespace.
+
+use std::collections::HashMap;
 
 use tenure_core::chain::Hash;
-use tenure_core::event::{EventData, LeaseEnd};
+use tenure_core::event::{Event, EventData, LeaseEnd, Subject};
 use tenure_core::id::{Namespace, RequestId, Revision, TaskId};
 use tenure_core::task::{State, Task};
 use tenure_core::time::Span;
@@ -59,6 +61,8 @@ pub struct Exporter<'s> {
     end: Cursor,
     stage: Stage,
     heads: RecentTasks<Option<(Revision, Hash)>>,
+    /// The heads of the histories of namespaces themselves.
+    namespaces: HashMap<Namespace, (Revision, Hash)>,
     counts: ExportCounts,
     digest: LinesDigest,
 }
@@ -94,6 +98,7 @@ impl<'s> Exporter<'s> {
             end: moved.end_of_history().await?,
             stage: Stage::Header,
             heads: RecentTasks::default(),
+            namespaces: HashMap::new(),
             counts: ExportCounts::default(),
             digest: LinesDigest::default(),
         })
@@ -166,36 +171,37 @@ impl<'s> Exporter<'s> {
     /// An event that does not continue its history would be refused by every import.
     async fn check(&mut self, recorded: &Recorded) -> Result<(), Error> {
         let event = &recorded.event;
-        let (namespace, id) = (&event.namespace, &event.task);
-        let known = self.heads.get(namespace, id).copied().flatten();
+        let namespace = &event.namespace;
+        let known = match &event.subject {
+            Subject::Task(id) => self.heads.get(namespace, id).copied().flatten(),
+            Subject::Namespace => self.namespaces.get(namespace).copied(),
+        };
         let previous = match known {
             Some((number, hash)) if number.0 + 1 == event.number.0 => Some(hash),
             Some(_) => None,
             None if event.number.0 == 1 => Some(Hash::START),
-            None => self.hash_before(event.number, (namespace, id)).await?,
+            None => self.hash_before(event).await?,
         };
         if previous.is_none_or(|previous| seal(event.clone(), previous).hash != recorded.hash) {
             let number = event.number.0;
             return Err(corrupt(&format!(
-                "event {number} of {namespace}/{id} does not continue its history: it or the event before it was changed"
+                "event {number} of {namespace}/{} does not continue its history: it or the event before it was changed",
+                event.subject
             )));
         }
-        if let EventData::Ended(_) = event.what {
+        let head = (event.number, recorded.hash);
+        match (&event.subject, &event.what) {
             // Nothing but notes comes behind it.
-            self.heads.take(namespace, id);
-        } else {
-            *self.heads.get_or_put(namespace, id, HEAD_BYTES) = Some((event.number, recorded.hash));
+            (Subject::Task(id), EventData::Ended(_)) => drop(self.heads.take(namespace, id)),
+            (Subject::Task(id), _) => *self.heads.get_or_put(namespace, id, HEAD_BYTES) = Some(head),
+            (Subject::Namespace, _) => drop(self.namespaces.insert(namespace.clone(), head)),
         }
         Ok(())
     }
 
-    async fn hash_before(
-        &self,
-        number: Revision,
-        (namespace, id): (&Namespace, &TaskId),
-    ) -> Result<Option<Hash>, Error> {
-        let chain = self.store.chain(namespace.clone(), id.clone()).await?;
-        let before = i64::try_from(number.0).unwrap_or(i64::MAX) - 1;
+    async fn hash_before(&self, event: &Event) -> Result<Option<Hash>, Error> {
+        let chain = self.store.chain(event.namespace.clone(), event.subject.clone()).await?;
+        let before = i64::try_from(event.number.0).unwrap_or(i64::MAX) - 1;
         let stored = chain.and_then(|chain| chain.events.into_iter().find(|event| event.number == before));
         Ok(stored.and_then(|event| <[u8; 32]>::try_from(event.hash).ok()).map(Hash))
     }

@@ -5,6 +5,7 @@ use std::io::{self, BufRead};
 use std::sync::Arc;
 
 use tenure_api::instant;
+use tenure_core::event::Subject;
 use tenure_core::id::{Namespace, TaskId};
 use tenure_store::transfer::{
     ExportCounts, ExportHeader, ExportLine, ReplayBatch, ReplayItem, ReplayVerdict, TIME_AHEAD_MAX,
@@ -319,7 +320,7 @@ impl Batch {
 /// The first refused line of each task of which one was refused.
 #[derive(Default)]
 struct RefusedTasks {
-    lines: HashMap<(Namespace, TaskId), u64>,
+    lines: HashMap<(Namespace, Subject), u64>,
     are_too_many: bool,
 }
 
@@ -327,9 +328,10 @@ impl RefusedTasks {
     /// Notes that a line was refused. Returns another reason if it only follows a refused one.
     fn note(&mut self, item: &ReplayItem, line: u64) -> Option<String> {
         let ReplayItem::Event(sealed) = item else { return None };
-        let key = (sealed.event.namespace.clone(), sealed.event.task.clone());
+        let key = (sealed.event.namespace.clone(), sealed.event.subject.clone());
         if let Some(first) = self.lines.get(&key) {
-            return Some(format!("it follows line {first} of its task, which was refused"));
+            let of = if sealed.event.subject == Subject::Namespace { "namespace" } else { "task" };
+            return Some(format!("it follows line {first} of its {of}, which was refused"));
         }
         if self.lines.len() < REFUSED_TASKS_MAX {
             self.lines.insert(key, line);
@@ -342,7 +344,7 @@ impl RefusedTasks {
     /// Why an item is not given to the store: it would be about another task with the same id.
     fn stand_against(&self, item: &ReplayItem) -> Option<String> {
         let refused = |namespace: &Namespace, task: &TaskId| {
-            let first = self.lines.get(&(namespace.clone(), task.clone()));
+            let first = self.lines.get(&(namespace.clone(), task.clone().into()));
             match first {
                 Some(first) => Some(format!("line {first} of its task {task} was refused")),
                 None if self.are_too_many => {

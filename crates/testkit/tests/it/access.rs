@@ -301,7 +301,7 @@ fn nothing_is_appended_to_a_history_that_does_not_end_where_its_task_says() {
             assert!(matches!(told.last(), Some(Err(Error::Corrupt(_)))), "{told:?}");
             ledger.create("d").await.expect("made");
             let next = follower.next().await.expect("what comes behind it is told");
-            assert_eq!(next.event.task.as_str(), "d");
+            assert_eq!(next.event.subject.as_str(), "d");
             assert!(superuser.counts("select count(*) from tenure.events").await <= before + 3, "{sql}");
             assert!(!ledger.verify_task("a", None).await.expect("a look").holds(), "{sql}");
             assert!(ledger.verify_task("d", None).await.expect("a look").holds());
@@ -354,7 +354,7 @@ fn behind_a_large_event_that_can_not_be_read_nothing_is_passed_over() {
         let mut follower = ledger.follow(None);
         let mut told = Vec::new();
         for _ in 0..9 {
-            told.push(follower.next().await.map(|recorded| recorded.event.task.to_string()));
+            told.push(follower.next().await.map(|recorded| recorded.event.subject.to_string()));
         }
         let names: Vec<&str> = told.iter().filter_map(|one| one.as_deref().ok()).collect();
         assert_eq!(names, ["t0", "t1", "t2", "t3", "t5", "t6", "t7", "t8"], "{told:?}");

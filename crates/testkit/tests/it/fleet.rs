@@ -182,8 +182,8 @@ fn a_follower_misses_nothing_and_sees_all_in_order_while_transactions_are_held_o
     assert_eq!(seen, all, "each once, and in the order that stays");
     let mut newest = BTreeMap::new();
     for recorded in &seen {
-        let number = newest.entry(&recorded.event.task).or_insert(0);
-        assert_eq!(recorded.event.number.0, *number + 1, "{}", recorded.event.task);
+        let number = newest.entry(&recorded.event.subject).or_insert(0);
+        assert_eq!(recorded.event.number.0, *number + 1, "{}", recorded.event.subject);
         *number += 1;
     }
     println!("{} events followed", seen.len());

@@ -38,6 +38,7 @@ mod server;
 mod servers;
 mod sizes;
 mod store_metrics;
+mod swept;
 mod tampering;
 mod tampering_table;
 mod tokens;

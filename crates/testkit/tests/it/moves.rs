@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tenure::access::Role;
 use tenure::clock::ManualClock;
 use tenure::core::command::Holder;
+use tenure::core::event::SweepCounts;
 use tenure::core::policy::{OnLapse, Policy};
 use tenure::core::time::Span;
 use tenure::store::{EventSearch, Order, PageSize, Store};
@@ -85,6 +86,10 @@ async fn lived(ledger: &Ledger, clock: &ManualClock) -> Result<(), Error> {
     ledger.mark_quarantined("quarantined", "needs a look").acting_as("alice").await?;
     ledger.retry("quarantined", "a handler was added").acting_as("alice").await?;
     ledger.in_namespace("elsewhere")?.create("planned").await?;
+    let counts = SweepCounts { planned: 1, undone: 2, ..SweepCounts::default() };
+    ledger.note_sweep("recovery/1", counts).await?;
+    ledger.in_namespace("elsewhere")?.acting_as("alice")?.note_sweep("recovery/1", counts).await?;
+    ledger.note_sweep("recovery/1", counts).await?;
     clock.advance(MINUTE);
     Ok(())
 }
@@ -289,7 +294,7 @@ async fn searches_find_what_happened_long_ago(store: &Arc<dyn Store>, kind: &str
         let found = async |search: EventSearch| {
             let found = store.search_events(search, None, EVERYTHING).await.expect(kind);
             let mut names: Vec<String> =
-                found.page.items.iter().map(|one| one.event.task.to_string()).collect();
+                found.page.items.iter().map(|one| one.event.subject.to_string()).collect();
             names.sort();
             names.dedup();
             names

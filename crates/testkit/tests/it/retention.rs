@@ -183,7 +183,7 @@ fn pruning_stops_at_the_slowest_cursor_and_followers_miss_nothing() {
         ledger.create("next").await?;
         let place = Cursor::from_text(ledger.named_cursor("mailer").await?.cursor);
         let next = ledger.events(Some(place), 100).await?.items;
-        assert_eq!(next.iter().map(|one| one.event.task.as_str()).collect::<Vec<_>>(), ["next"]);
+        assert_eq!(next.iter().map(|one| one.event.subject.as_str()).collect::<Vec<_>>(), ["next"]);
         assert!(ledger.verify(None).await?.holds());
         Ok(())
     });

@@ -424,7 +424,7 @@ fn events_behind_a_transaction_that_is_open_are_not_shown_before_it_ends() {
     play(|server| async move {
         let scene = Scene::on(server).await;
         let names = |page: tenure::store::Page<tenure::store::Recorded>| {
-            page.items.iter().map(|one| one.event.task.to_string()).collect::<Vec<_>>()
+            page.items.iter().map(|one| one.event.subject.to_string()).collect::<Vec<_>>()
         };
         scene.one.create("before").await.expect("created");
         scene.rival.does("begin; select pg_current_xact_id()").await;
@@ -482,8 +482,11 @@ fn the_events_of_a_task_stay_in_order_although_their_transactions_overtook_one_a
         let of_a = scene.rival.counts("select feed from tenure.events where task = 'a' and number = 2").await;
         assert!(of_a < feeds[2], "the overtaken transaction's own number is lower: {of_a}, {feeds:?}");
         let told = scene.one.events(None, 100).await.expect("the history").items;
-        let of_c: Vec<u64> =
-            told.iter().filter(|one| one.event.task.as_str() == "c").map(|one| one.event.number.0).collect();
+        let of_c: Vec<u64> = told
+            .iter()
+            .filter(|one| one.event.subject.as_str() == "c")
+            .map(|one| one.event.number.0)
+            .collect();
         assert_eq!(of_c, [1, 2, 3]);
     });
 }
@@ -502,7 +505,7 @@ fn a_store_that_was_restored_into_a_new_cluster_goes_on_behind_its_history() {
         reopened.acquire("a", "w").await.expect("acquired");
         let told = reopened.events(None, 10).await.expect("the history").items;
         let told: Vec<String> =
-            told.iter().map(|one| format!("{}{}", one.event.task, one.event.number)).collect();
+            told.iter().map(|one| format!("{}{}", one.event.subject, one.event.number)).collect();
         assert_eq!(told, ["a1", "b1", "a2"]);
     });
 }

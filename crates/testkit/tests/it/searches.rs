@@ -165,7 +165,7 @@ fn filters(here: &[Recorded]) -> Vec<(&'static str, EventSearch, usize)> {
     let actor = |name: &str| Some(Actor::new(name.to_owned()).expect("a name"));
     let task = |id: &str| Some(TaskId::new(id.to_owned()).expect("a name"));
     // The times of the fourth task and of the ninth.
-    let time = |id: &str| here.iter().find(|it| it.event.task.as_str() == id).map(|it| it.event.at);
+    let time = |id: &str| here.iter().find(|it| it.event.subject.as_str() == id).map(|it| it.event.at);
     let (fourth, ninth) = (time("t-03"), time("t-08"));
     let with = |change: &dyn Fn(&mut EventSearch)| everything().with(change);
     vec![
@@ -198,7 +198,7 @@ fn is_wanted(search: &EventSearch, Recorded { event, .. }: &Recorded) -> bool {
     let kinds: BTreeSet<&str> = search.kinds.iter().map(|kind| kind.as_str()).collect();
     let has_kind = kinds.is_empty() || kinds.contains(event.what.kind());
     let has_actor = search.actor.as_ref().is_none_or(|actor| *actor == event.actor);
-    let is_of_task = search.task.as_ref().is_none_or(|task| *task == event.task);
+    let is_of_task = search.task.as_ref().is_none_or(|task| event.subject == *task);
     let is_late_enough = search.since.is_none_or(|since| since <= event.at);
     let is_early_enough = search.until.is_none_or(|until| event.at < until);
     has_kind && has_actor && is_of_task && is_late_enough && is_early_enough

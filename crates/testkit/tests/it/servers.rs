@@ -145,7 +145,7 @@ async fn follow(ledger: Ledger) -> (Vec<(String, u64)>, u64) {
     let (mut follower, mut seen, mut troubles) = (ledger.follow(None), Vec::new(), 0);
     while seen.last().is_none_or(|(task, _): &(String, u64)| task != LAST) {
         match follower.next().await {
-            Ok(recorded) => seen.push((recorded.event.task.to_string(), recorded.event.number.0)),
+            Ok(recorded) => seen.push((recorded.event.subject.to_string(), recorded.event.number.0)),
             Err(_) => troubles += 1,
         }
     }
@@ -218,7 +218,7 @@ fn no_lease_that_is_renewed_is_lost_and_no_event_is_missed_while_servers_are_kil
             let page =
                 near.store().events(EventFilter::default(), after, 5_000.into()).await.expect("the history");
             let is_whole = page.items.len() < 5_000;
-            all.extend(page.items.iter().map(|one| (one.event.task.to_string(), one.event.number.0)));
+            all.extend(page.items.iter().map(|one| (one.event.subject.to_string(), one.event.number.0)));
             after = page.next;
             if is_whole {
                 return all;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use serde_json::json;
 use tenure::audit::{Anchor, Tampering, VerifyReport};
+use tenure::core::event::SweepCounts;
 use tenure::core::refusal::Code;
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
@@ -461,11 +462,103 @@ fn an_event_that_can_not_be_read_is_told_once_and_stops_nobody_who_follows() {
             assert_eq!(unreadable, 2, "{told:?}");
             let note = ledger.annotate("b", "later").await.expect("noted");
             let next = follower.next().await.expect("what comes behind it is told");
-            assert_eq!((next.event.task, next.event.number), (note.id, note.revision));
+            assert_eq!((next.event.subject, next.event.number), (note.id.into(), note.revision));
         });
     }
     block_on(async {
         let page = served.client().get("/v1/default/events").await.done(200);
         assert_eq!(page["unreadable"].as_array().map(Vec::len), Some(2), "{page}");
     });
+}
+
+// ---- the history of a namespace itself -------------------------------------------------------------------------
+
+/// The same history, with two sweeps of recovery in the namespace.
+fn with_sweeps() -> File {
+    let file = File::with_history();
+    let counts = SweepCounts { compensated: 1, undone: 1, ..SweepCounts::default() };
+    for _ in 0..2 {
+        block_on(file.ledger().note_sweep("recovery/1", counts)).expect("noted");
+    }
+    file
+}
+
+#[test]
+fn an_event_of_a_namespace_that_was_changed_removed_or_inserted_is_found_and_named() {
+    for (change, finding) in [
+        ("update events set actor = 'mallory' where task = -1 and number = 1", "event 1 was changed"),
+        (
+            "update events set data = replace(data, '\"undone\":1', '\"undone\":0') where task = -1 and number = 2",
+            "event 2 was changed",
+        ),
+        ("delete from events where task = -1 and number = 1", "event 1 was removed"),
+        ("delete from events where task = -1 and number = 2", "event 2 was removed"),
+        (
+            "insert into events select 99, task, 3, at, actor, type, data, hash from events where task = -1 and number = 2",
+            "event 3 was inserted",
+        ),
+        (
+            "update events set number = 9 - number where task = -1",
+            "event 8 was moved here from namespace default, event 1",
+        ),
+        (
+            "update namespace_histories set updated_at = updated_at + 1",
+            "the record does not match its events: namespace_histories.updated_at",
+        ),
+        (
+            "insert into events select 99, -1, 3, at, actor, type, data, hash from events where task = 1 and number = 5",
+            "event 3 was inserted",
+        ),
+    ] {
+        let file = with_sweeps();
+        assert!(file.verify(None).holds());
+        file.tamper(change);
+        let findings = file.findings(None);
+        assert!(findings.contains(&format!("namespace default: {finding}")), "{change}: {findings:?}");
+    }
+}
+
+#[test]
+fn a_history_of_a_namespace_that_is_gone_is_missed_by_the_anchor() {
+    let file = with_sweeps();
+    let anchor = file.anchor();
+    file.tamper("delete from events where task = -1; delete from namespace_histories");
+    assert!(file.verify(None).holds(), "the file alone does not show it");
+    assert_eq!(file.findings(Some(&anchor)), ["namespace default: its own history was removed"]);
+
+    let file = with_sweeps();
+    file.tamper("delete from namespace_histories");
+    let findings = file.findings(None);
+    assert!(
+        findings.contains(&"the namespace of row -1, which was deleted: event 1 was inserted".to_owned()),
+        "{findings:?}"
+    );
+}
+
+#[test]
+fn nothing_is_appended_to_a_history_of_a_namespace_that_does_not_end_where_its_row_says() {
+    let file = with_sweeps();
+    file.tamper("delete from events where task = -1 and number = 2");
+    let counts = SweepCounts { planned: 1, ..SweepCounts::default() };
+    let refused = block_on(file.ledger().note_sweep("recovery/1", counts)).expect_err("it is corrupt");
+    assert!(matches!(&refused, Error::Corrupt(_)), "{refused}");
+    assert_eq!(file.findings(None), ["namespace default: event 2 was removed"]);
+}
+
+#[test]
+fn the_file_refuses_every_change_of_a_namespace_s_history() {
+    let file = with_sweeps();
+    for refused in [
+        "update events set actor = 'mallory' where task = -1",
+        "delete from events where task = -1",
+        "insert or replace into events select * from events where task = -1",
+        "update namespace_histories set number = number + 2",
+        "update namespace_histories set namespace = 'x', number = number + 1",
+        "delete from namespace_histories",
+        "insert or replace into namespace_histories select * from namespace_histories",
+        "insert into namespace_histories select 1, 'x', number, head, updated_at from namespace_histories",
+    ] {
+        assert!(file.sql(refused).is_err(), "{refused}");
+    }
+    assert!(file.verify(None).holds());
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use rusqlite::Connection;
 use serde_json::json;
+use tenure::core::event::SweepCounts;
 use tenure::core::policy::{OnLapse, Policy};
 use tenure::core::time::Span;
 use tenure::{Error, Ledger};
@@ -15,7 +16,7 @@ use tenure_testkit::server::{Server, required};
 use tokio::runtime::Runtime;
 
 /// The tables that are audited. `meta`, `requests` and `tokens` are not: no history tells what must stand in them.
-const TABLES: [&str; 5] = ["tasks", "due", "checkpoints", "compensations", "events"];
+const TABLES: [&str; 6] = ["tasks", "due", "checkpoints", "compensations", "events", "namespace_histories"];
 
 /// What an audit without an anchor may miss, on both databases, and why.
 const MAY_MISS: [(&str, &str); 10] = [
@@ -53,7 +54,7 @@ const WORDS: [&str; 10] = [
     "done",
 ];
 
-/// A task in every state, with a value somewhere in every column.
+/// A task in every state, with a value somewhere in every column, and namespaces with histories of their own.
 async fn a_history(ledger: &Ledger) -> Result<(), Error> {
     let bounded = Policy::default().with(|policy| {
         policy.on_lapse = OnLapse::Hold;
@@ -92,6 +93,10 @@ async fn a_history(ledger: &Ledger) -> Result<(), Error> {
     ledger.cancel("told", "not wanted").await?;
     ledger.heartbeat("told", &by).await?;
     ledger.heartbeat("told", &by).await?;
+    let counts = SweepCounts { planned: 1, undone: 2, ..SweepCounts::default() };
+    ledger.note_sweep("recovery/1", counts).await?;
+    ledger.note_sweep("recovery/1", counts).await?;
+    ledger.in_namespace("elsewhere")?.note_sweep("recovery/1", counts).await?;
     Ok(())
 }
 
@@ -208,6 +213,12 @@ impl Database {
             (Backdoor::Sqlite { .. }, "tasks") => &["no"],
             (Backdoor::Sqlite { .. }, "compensations") => &["task", "seq"],
             (Backdoor::Sqlite { .. }, "events") => return (&["order"], &[("order", "99"), ("task", "99")]),
+            (Backdoor::Sqlite { .. }, "namespace_histories") => {
+                return (&["no"], &[("no", "-99"), ("namespace", "'nobody'")]);
+            }
+            (Backdoor::Postgres { .. }, "namespace_histories") => {
+                return (&["namespace"], &[("namespace", "'nobody'")]);
+            }
             (Backdoor::Sqlite { .. }, _) => &["task"],
             (Backdoor::Postgres { .. }, "tasks") => &["namespace", "id"],
             (Backdoor::Postgres { .. }, "names") => {
@@ -242,8 +253,10 @@ fn instead(column: &str, kind: &str) -> Vec<String> {
             std::iter::once(other).chain(WORDS.map(|word| format!("'{word}'"))).collect()
         }
         "boolean" => vec![format!("not \"{column}\"")],
-        // The next number may be another row's.
-        "integer" | "bigint" => [1, 100].map(|more| format!("coalesce(\"{column}\" + {more}, 1)")).to_vec(),
+        // The next number may be another row's, and those of namespaces are below 0.
+        "integer" | "bigint" => {
+            [1, 100, -100].map(|more| format!("coalesce(\"{column}\" + {more}, 1)")).to_vec()
+        }
         "blob" | "bytea" => vec![format!("substr(\"{column}\", 2)")],
         kind => panic!("what can stand in {column}, of type {kind}?"),
     }
