@@ -22,6 +22,7 @@ mod ledger;
 mod lifecycle;
 mod model;
 mod moves;
+mod moves_retained;
 mod network;
 mod origin;
 mod outages;
