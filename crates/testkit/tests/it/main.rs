@@ -10,6 +10,7 @@ mod doctor;
 mod faults;
 mod fleet;
 mod golden;
+mod golden_postgres;
 mod guards;
 mod http;
 mod intake;
