@@ -400,6 +400,41 @@ mod tests {
     }
 
     #[test]
+    fn anchors_and_followers_are_written_as_they_were_read_and_say_nothing_of_numbers_and_places() {
+        let hash = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
+        let pruned = format!(
+            r#"{{"namespace":"default","id":"t","saga_id":"s","number":3,"head":"{hash}","state":"failed","finished_at":"2026-01-31T12:00:00.000001Z"}}"#
+        );
+        let anchor = |purpose: &str, rest: &str| {
+            format!(
+                r#"{{"anchor":{{"purpose":"{purpose}","cursor":"e7","root":"{hash}","lines":1,"at":"2026-01-31T12:00:00.000001Z","by":"ops"{rest}}}}}"#
+            )
+        };
+        let follower = |rest: &str| {
+            format!(
+                r#"{{"follower":{{"namespace":"default","name":"mailer","events":2,"root":"{hash}",{rest}"moved_at":"2026-01-31T12:00:00.000001Z","moved_by":"ops"}}}}"#
+            )
+        };
+        for line in [
+            anchor("audit", ""),
+            anchor("prune", &format!(r#","pruned":[{pruned}]"#)),
+            follower(""),
+            follower(r#""last":{"task":"t","number":2},"#),
+        ] {
+            assert_eq!(ExportLine::read(&line).expect(&line).into_json(), line);
+        }
+        for (line, why) in [
+            (anchor("other", ""), "other"),
+            (anchor("prune", &format!(r#","pruned":[{}]"#, pruned.replace("failed", "running"))), "running"),
+            (anchor("audit", r#","number":4"#), "unknown field `number`"),
+            (follower(r#""cursor":"e7","#), "unknown field `cursor`"),
+        ] {
+            let refused = ExportLine::read(&line).expect_err(&line);
+            assert!(refused.contains(why), "{refused}");
+        }
+    }
+
+    #[test]
     fn what_is_not_as_it_is_written_is_refused_with_the_reason() {
         let refused = |from: &str, to: &str| {
             let line = EVENT.replace(from, to);

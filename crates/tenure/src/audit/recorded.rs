@@ -57,7 +57,8 @@ pub(crate) async fn compare_root(
     loop {
         let page = store.retention().pruned_tasks(after, PRUNED).await?;
         for pruned in page.items {
-            if pruned.pruned_at <= record.at {
+            // The number tells only what this store recorded apart: what was imported has a later one.
+            if (pruned.pruned_at, pruned.anchor) < (record.at, record.number) {
                 lines.push(AnchorLine { is_pruned: true, ..line_of(&pruned) });
             } else {
                 pruned_since += 1;

@@ -96,35 +96,35 @@ fn recorded_anchor(recorded: Option<&(AnchorRecord, RootComparison)>, facts: &Fa
     let age = facts.now().since(record.at);
     let recorded = format!("{} recorded the newest anchor {} ago", record.by, rough(age));
     let shows = match comparison {
-        RootComparison::Same => "and the history still has its root",
-        RootComparison::Other => {
+        RootComparison::Same => Ok("and the history still has its root"),
+        RootComparison::Other => Ok(
             "and the history has another root: tasks changed while it was made, or were changed or cut off since; only its file tells \
-             which, pass it with --anchor"
-        }
+             which, pass it with --anchor",
+        ),
         RootComparison::PrunedSince => {
-            "and its root can't be compared, because tasks were pruned since; pass its file with --anchor"
+            Ok("and its root can't be compared, because tasks were pruned since; pass its file with --anchor")
         }
         RootComparison::TooMany => {
-            "and its root was not compared, because there are many tasks; --deep reads them"
+            Ok("and its root was not compared, because there are many tasks; --deep reads them")
         }
-        RootComparison::OneNamespace => "and its root is over all namespaces",
-        RootComparison::Missing(_) => "and tasks are missing since",
+        RootComparison::OneNamespace => Ok("and its root is over all namespaces"),
+        RootComparison::Missing(missing) => Err(*missing),
     };
-    let result = match comparison {
-        RootComparison::Missing(missing) => {
+    let result = match shows {
+        Err(missing) => {
             let words = format!(
                 "{recorded}, and {} that it has {} not here any more, nor pruned; its file says which, pass it with --anchor. Copy the \
                  store before you change anything",
-                count(*missing, "task"),
-                if *missing == 1 { "is" } else { "are" }
+                count(missing, "task"),
+                if missing == 1 { "is" } else { "are" }
             );
             CheckResult::new(name, Verdict::Fail, words).mended_by("tenure audit verify")
         }
-        _ if age > at::RECORDED_WARN => {
+        Ok(shows) if age > at::RECORDED_WARN => {
             let words = format!("{recorded}, {shows}. Nothing shows what was cut off since");
             CheckResult::new(name, Verdict::Warn, words).mended_by(write_anchor(facts))
         }
-        _ => pass(name, format!("{recorded}, {shows}")),
+        Ok(shows) => pass(name, format!("{recorded}, {shows}")),
     };
     let at = tenure_api::instant::print(record.at);
     result.fact("recorded_at", at).fact("by", record.by.as_str()).fact("tasks", record.lines).into()
