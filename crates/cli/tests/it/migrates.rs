@@ -1,10 +1,11 @@
 //! Tests `tenure migrate`: of an older store, of one that has the schema already, of many that start at once, and killed.
 
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
+use tenure::clock::Moment;
 
 use crate::place::{Place, ended};
 
@@ -76,9 +77,9 @@ fn one_that_is_killed_leaves_the_old_schema_or_the_new_one_and_can_be_repeated()
     let place = Place::new();
     older(&place);
     let old = shape(&place);
-    let began = Instant::now();
+    let began = Moment::now();
     place.done("migrate");
-    let took = began.elapsed();
+    let took: Duration = Moment::now().since(began).into();
     let new = shape(&place);
     assert_ne!(old, new);
     let (mut olds, mut news) = (0, 0);
