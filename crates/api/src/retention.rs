@@ -88,13 +88,13 @@ words_on_wire! {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AnchorRecord {
-    /// Its number: later anchors have higher ones.
+    /// Its number: what this store recorded later has a higher one.
     pub number: u64,
     /// What it was made for.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub purpose: AnchorPurpose,
-    /// The newest cursor of the history when it was made.
+    /// The newest cursor of the history when it was made, in the store where it was made.
     pub cursor: String,
     /// The Merkle root over its lines. For pruned tasks the lines are in the order of namespace and id.
     #[serde(with = "wire")]

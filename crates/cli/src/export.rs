@@ -12,8 +12,9 @@ use crate::progress_bar::{DonePart, ProgressBar};
 /// Write the whole store to standard output, to import it into another one
 ///
 /// Use it to move a store to another machine or to the other kind of database, and to keep a copy that any program can read. It
-/// writes JSON Lines: the events of all namespaces, live leases, and the remembered request ids, as they are when it begins. Others
-/// go on working meanwhile. Each event is checked; it stops at one that was changed. The last line has a digest of all before it.
+/// writes JSON Lines: the events of all namespaces, what is left of pruned tasks, recorded anchors, live leases, remembered request ids
+/// and named cursors, as they are when it begins. Others go on working meanwhile, but nothing may be pruned. Each event is checked; it
+/// stops at one that was changed. The last line has a digest of all before it.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure export > tasks.jsonl\n  \
     tenure export --store sqlite:tasks.db | tenure import --store postgres://db/app -")]
@@ -49,10 +50,13 @@ impl Export {
         context.out.flush()?;
         let counts = exporter.progress().counts;
         context.out.note(&format!(
-            "exported {}, {}, {} and {} in {}",
+            "exported {}, {}, {}, {}, {}, {} and {} in {}",
             count(counts.events, "event"),
+            count(counts.pruned, "pruned task"),
+            count(counts.anchors, "anchor"),
             count(counts.leases, "lease"),
             count(counts.requests, "request id"),
+            count(counts.followers, "named cursor"),
             count(counts.tokens, "token"),
             rough(bar.took())
         ));

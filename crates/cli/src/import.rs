@@ -192,9 +192,12 @@ struct ImportAnswer {
 #[derive(Serialize)]
 struct ImportJson {
     lines: u64,
+    anchors: u64,
+    pruned: u64,
     events: u64,
     leases: u64,
     requests: u64,
+    followers: u64,
     tokens: u64,
     skipped: u64,
     refused: u64,
@@ -206,9 +209,12 @@ fn summary(out: &mut Output<'_>, report: &ImportReport, took: &str) -> Result<()
         return out.json(&ImportAnswer {
             import: ImportJson {
                 lines: written.lines,
+                anchors: written.anchors,
+                pruned: written.pruned,
                 events: written.events,
                 leases: written.leases,
                 requests: written.requests,
+                followers: written.followers,
                 tokens: written.tokens,
                 skipped,
                 refused,
@@ -219,10 +225,13 @@ fn summary(out: &mut Output<'_>, report: &ImportReport, took: &str) -> Result<()
         return Ok(());
     }
     out.line(&format!(
-        "imported {}, {}, {} and {} in {took}; {} skipped, {} refused",
+        "imported {}, {}, {}, {}, {}, {} and {} in {took}; {} skipped, {} refused",
         count(written.events, "event"),
+        count(written.pruned, "pruned task"),
+        count(written.anchors, "anchor"),
         count(written.leases, "lease"),
         count(written.requests, "request id"),
+        count(written.followers, "named cursor"),
         count(written.tokens, "token"),
         count(skipped, "line"),
         count(refused, "line"),

@@ -82,7 +82,7 @@ impl Canonical {
 /// The Merkle root over leaves in their order: leaves and inner nodes are hashed apart, an odd one goes up as it is.
 ///
 /// It takes the leaves one by one and keeps one node for each level, so that a store of any size fits.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Merkle {
     /// The finished subtree of each level, where that level waits for its right half.
     waiting: Vec<Option<Hash>>,

@@ -25,6 +25,8 @@ create table tenure.pruned (
     primary key (namespace, id)
 );
 
+create index pruned_by_anchor on tenure.pruned (anchor, namespace, id);
+
 -- Where followers are in the history. Nothing is pruned that one of them has not seen.
 create table tenure.followers (
     namespace text collate "C" not null,

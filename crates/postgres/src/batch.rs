@@ -17,7 +17,9 @@ use tenure_store::due::{Due, LeaseColumns};
 use tenure_store::execute::{ReadKey, next_in_queue, read_set};
 use tenure_store::namespace_history::NamespaceHead;
 use tenure_store::remembered::Request;
+use tenure_store::retention::PrunedTask;
 use tenure_store::rows::{Change, LeaseRow, Rows, StoredTask};
+use tenure_store::transfer::CarriedAnchor;
 
 use crate::columns::{Key, PostgresError, PostgresResult, RowVersion};
 
@@ -87,6 +89,11 @@ pub(crate) struct Batch {
     pub(crate) event_hashes: HashMap<((Namespace, Subject), Revision), Hash>,
     /// The histories of namespaces that may be continued.
     pub(crate) namespaces: BTreeMap<Namespace, FoundNamespace>,
+    /// What a replay asks about of pruned tasks, and of recorded anchors.
+    pub(crate) pruned: HashMap<Key, PrunedTask>,
+    pub(crate) anchors: Vec<CarriedAnchor>,
+    /// Anchors to record, with what was pruned behind them.
+    pub(crate) new_anchors: Vec<CarriedAnchor>,
     pub(crate) floor: Epoch,
     /// The names that are already reserved for tasks created in callers' transactions.
     pub(crate) reserved: HashSet<Key>,
@@ -117,7 +124,8 @@ impl Batch {
             Slot::Lease(row) => row.stored != row.due || row.checkpoint.is_some(),
             Slot::Seen(_) => false,
         };
-        self.events.is_empty() && self.remembered.is_empty() && !self.slots.values().any(renewed)
+        let is_empty = self.events.is_empty() && self.remembered.is_empty() && self.new_anchors.is_empty();
+        is_empty && !self.slots.values().any(renewed)
     }
 
     /// Whether the writes will show that what was recalled is still so. What is not written could have changed unseen.

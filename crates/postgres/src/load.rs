@@ -138,6 +138,13 @@ impl Wanted {
         let mut wanted = Wanted { needs_locks: true, ..Wanted::default() };
         for item in items {
             match item {
+                ReplayItem::Anchor(anchor) => {
+                    for task in &anchor.pruned {
+                        let key = (task.namespace.clone(), task.id.clone());
+                        wanted.names.push((key.clone(), task.saga_id.clone()));
+                        wanted.tasks.insert(key);
+                    }
+                }
                 ReplayItem::Event(sealed) => {
                     let event = &sealed.event;
                     // The histories of namespaces are locked after the tasks.

@@ -62,6 +62,15 @@ const PRUNED_NAMESPACES: &str = "\
         from namespaces where namespaces.name is not null) \
     select name from namespaces where name is not null";
 
+/// What is left of these tasks, of those that were pruned.
+pub(crate) const PRUNED_AMONG: &str = "\
+    select namespace, id, saga_id, number, head, state, finished_at, pruned_at, anchor \
+    from unnest($1::text[], $2::text[]) as wanted(n, i) join tenure.pruned on namespace = n and id = i";
+/// The recorded anchors that were made at these times, with these roots.
+pub(crate) const ANCHORS_AMONG: &str = "\
+    select no, purpose, cursor, root, lines, at, by from tenure.anchors \
+    where (at, root) in (select * from unnest($1::bigint[], $2::bytea[]))";
+
 /// The tasks that are held, by what.
 pub(crate) type Held = HashMap<Key, CursorName>;
 
@@ -106,7 +115,7 @@ fn terminal(word: &str) -> PostgresResult<Terminal> {
     Terminal::of_word(word).ok_or_else(|| PostgresError::Broken(format!("`{word}` is not a terminal state")))
 }
 
-fn read_pruned(row: &PostgresRow) -> PostgresResult<PrunedTask> {
+pub(crate) fn read_pruned(row: &PostgresRow) -> PostgresResult<PrunedTask> {
     let (namespace, id) = read_key(row, 0)?;
     Ok(PrunedTask {
         namespace,
@@ -121,7 +130,7 @@ fn read_pruned(row: &PostgresRow) -> PostgresResult<PrunedTask> {
     })
 }
 
-fn read_anchor(row: &PostgresRow) -> PostgresResult<AnchorRecord> {
+pub(crate) fn read_anchor(row: &PostgresRow) -> PostgresResult<AnchorRecord> {
     let purpose = row.a_text(1)?;
     Ok(AnchorRecord {
         number: unsigned(row.a_number(0)?),
@@ -250,7 +259,7 @@ impl PostgresReader<'_> {
         &mut self,
         purpose: AnchorPurpose,
     ) -> PostgresResult<Option<AnchorRecord>> {
-        let sql = format!("{ANCHORS} where purpose = $1 order by no desc limit 1");
+        let sql = format!("{ANCHORS} where purpose = $1 order by at desc, no desc limit 1");
         let rows = self.link.once(&sql, &[&purpose.word()]).await?;
         rows.first().map(read_anchor).transpose()
     }
@@ -263,6 +272,40 @@ impl PostgresReader<'_> {
             cursors.push(self.with_lag(row).await?);
         }
         Ok(cursors)
+    }
+
+    pub(crate) async fn prunes(&mut self) -> PostgresResult<u64> {
+        let count = "select count(*) from tenure.anchors where purpose = $1";
+        let rows = self.link.once(count, &[&AnchorPurpose::Prune.word()]).await?;
+        Ok(unsigned(one(&rows)?.a_number(0)?))
+    }
+
+    pub(crate) async fn pruned_behind(&mut self, anchor: u64) -> PostgresResult<Vec<PrunedTask>> {
+        let sql = format!("{PRUNED} where anchor = $1 order by namespace, id");
+        let rows = self.link.once(&sql, &[&number(anchor)]).await?;
+        rows.iter().map(read_pruned).collect()
+    }
+
+    pub(crate) async fn followers(
+        &mut self,
+        after: Option<&(Namespace, CursorName)>,
+        limit: usize,
+    ) -> PostgresResult<Vec<CursorRow>> {
+        let (namespace, name) =
+            after.map_or(("", ""), |(namespace, name)| (namespace.as_str(), name.as_str()));
+        let sql = format!("{CURSORS} where (namespace, name) > ($1, $2) order by namespace, name limit $3");
+        let rows = self.link.once(&sql, &[&namespace, &name, &number(limit.max(1) as u64)]).await?;
+        rows.iter().map(|row| Ok(read_cursor(row)?.1)).collect()
+    }
+
+    pub(crate) async fn follower(
+        &mut self,
+        namespace: &Namespace,
+        name: &CursorName,
+    ) -> PostgresResult<Option<CursorRow>> {
+        let sql = format!("{CURSORS} where namespace = $1 and name = $2");
+        let rows = self.link.once(&sql, &[&namespace.as_str(), &name.as_str()]).await?;
+        rows.first().map(|row| Ok(read_cursor(row)?.1)).transpose()
     }
 
     pub(crate) async fn named_cursor(

@@ -7,8 +7,8 @@ use tenure_store::Error;
 use tenure_store::columns::Row as _;
 use tenure_store::numbers::{number, unsigned};
 use tenure_store::retention::{
-    AnchorPurpose, AnchorRecord, CURSORS_MAX, CursorMove, DecidedStep, NamedCursor, NewAnchor, PruneStep,
-    PrunedTask, moves_back, no_such_cursor, too_many_cursors,
+    AnchorPurpose, AnchorRecord, CURSORS_MAX, CursorMove, CursorRow, NamedCursor, NewAnchor, PruneStep,
+    PrunedTask, cursor_exists, moves_back, no_such_cursor, too_many_cursors,
 };
 
 use crate::columns::{Meaning, PostgresError, PostgresResult};
@@ -30,6 +30,8 @@ pub(crate) enum RetentionWrite {
     RecordAnchor(NewAnchor),
     MoveCursor(CursorMove),
     ForgetCursor(Namespace, CursorName),
+    /// One that was in another store.
+    CarryCursor(CursorRow),
 }
 
 /// What it gives.
@@ -37,6 +39,7 @@ pub(crate) enum Written {
     Pruned(Vec<PrunedTask>),
     Anchor(AnchorRecord),
     Cursor(NamedCursor),
+    Carried,
 }
 
 /// How a try ended.
@@ -110,6 +113,7 @@ async fn write_all(
         RetentionWrite::ForgetCursor(namespace, name) => {
             Ok(forget_cursor(link, database, &namespace, &name).await?.map(Written::Cursor))
         }
+        RetentionWrite::CarryCursor(row) => Ok(carry_cursor(link, &row).await?.map(|()| Written::Carried)),
     }
 }
 
@@ -124,9 +128,8 @@ const KEEP_FEED: &str = "\
     on conflict (key) do update set value = greatest(meta.value::bigint, excluded.value::bigint)::text";
 const RECORD: &str = "\
     insert into tenure.pruned (namespace, id, saga_id, number, head, state, finished_at, pruned_at, anchor) \
-    select n, i, saga_id, number, head, state, finished_at, $8, $9 \
-    from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::text[], $7::bigint[]) \
-        as gone(n, i, saga_id, number, head, state, finished_at)";
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::text[], $7::bigint[], \
+        $8::bigint[], $9::bigint[])";
 const PRUNING: &str = "select set_config('tenure_commands.pruning', $1, true)";
 /// In the order in which transactions lock rows. The task comes last.
 const DELETES: [&str; 5] = [
@@ -158,12 +161,13 @@ async fn prune(
     }
     let Some(decided) = step.decide(found, newest.as_str().to_owned(), now) else { return Ok(Vec::new()) };
     let anchor = insert_anchor(link, decided.anchor.clone(), AnchorPurpose::Prune, now).await?;
-    delete(link, &decided, anchor.number).await?;
-    Ok(decided.pruned(anchor.number))
+    let pruned = decided.pruned(anchor.number);
+    delete(link, &pruned).await?;
+    Ok(pruned)
 }
 
-async fn delete(link: &mut Link, decided: &DecidedStep, anchor: u64) -> PostgresResult<()> {
-    let tasks = &decided.tasks;
+/// Records what is left of tasks.
+pub(crate) async fn insert_pruned(link: &mut Link, tasks: &[PrunedTask]) -> PostgresResult<()> {
     let namespaces: Vec<&str> = tasks.iter().map(|task| task.namespace.as_str()).collect();
     let ids: Vec<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
     let sagas: Vec<&str> = tasks.iter().map(|task| task.saga_id.as_str()).collect();
@@ -171,10 +175,19 @@ async fn delete(link: &mut Link, decided: &DecidedStep, anchor: u64) -> Postgres
     let heads: Vec<&[u8]> = tasks.iter().map(|task| &task.head.0[..]).collect();
     let states: Vec<&str> = tasks.iter().map(|task| task.state.word()).collect();
     let ends: Vec<i64> = tasks.iter().map(|task| task.finished_at.as_micros()).collect();
-    let (at, anchor) = (decided.at.as_micros(), number(anchor));
+    let times: Vec<i64> = tasks.iter().map(|task| task.pruned_at.as_micros()).collect();
+    let anchors: Vec<i64> = tasks.iter().map(|task| number(task.anchor)).collect();
+    link.once(RECORD, &[&namespaces, &ids, &sagas, &numbers, &heads, &states, &ends, &times, &anchors])
+        .await?;
+    Ok(())
+}
+
+async fn delete(link: &mut Link, tasks: &[PrunedTask]) -> PostgresResult<()> {
+    let namespaces: Vec<&str> = tasks.iter().map(|task| task.namespace.as_str()).collect();
+    let ids: Vec<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
     link.once(KEEP_FEED, &[&namespaces, &ids]).await?;
     link.once(PRUNING, &[&"on"]).await?;
-    link.once(RECORD, &[&namespaces, &ids, &sagas, &numbers, &heads, &states, &ends, &at, &anchor]).await?;
+    insert_pruned(link, tasks).await?;
     for delete in DELETES {
         link.once(delete, &[&namespaces, &ids]).await?;
     }
@@ -184,7 +197,7 @@ async fn delete(link: &mut Link, decided: &DecidedStep, anchor: u64) -> Postgres
 
 // ---- anchors -------------------------------------------------------------------------------------------------
 
-async fn insert_anchor(
+pub(crate) async fn insert_anchor(
     link: &mut Link,
     anchor: NewAnchor,
     purpose: AnchorPurpose,
@@ -240,15 +253,39 @@ async fn move_cursor(
             link.once(FORWARD, &[&key.0, &key.1, &feed, &order, &moved_at, &by]).await?;
         }
         None => {
-            let count = link.once(COUNT, &[&key.0]).await?;
-            if one(&count)?.a_number(0)? >= number(CURSORS_MAX as u64) {
-                return Ok(Err(too_many_cursors()));
+            if let Err(refused) = add_cursor(link, key, (feed, order), (moved_at, by)).await? {
+                return Ok(Err(refused));
             }
-            link.once(ADD, &[&key.0, &key.1, &feed, &order, &moved_at, &by]).await?;
         }
     }
     let found = PostgresReader::new(link, database).named_cursor(&namespace, &name).await?;
     Ok(found.ok_or_else(|| no_such_cursor(&namespace, &name)))
+}
+
+async fn add_cursor(
+    link: &mut Link,
+    key: (&str, &str),
+    (feed, order): (i64, i64),
+    (moved_at, by): (i64, &str),
+) -> PostgresResult<Result<(), Error>> {
+    let count = link.once(COUNT, &[&key.0]).await?;
+    if one(&count)?.a_number(0)? >= number(CURSORS_MAX as u64) {
+        return Ok(Err(too_many_cursors()));
+    }
+    link.once(ADD, &[&key.0, &key.1, &feed, &order, &moved_at, &by]).await?;
+    Ok(Ok(()))
+}
+
+async fn carry_cursor(link: &mut Link, row: &CursorRow) -> PostgresResult<Result<(), Error>> {
+    let place = match row.cursor.numbers('e') {
+        Ok(place) => place,
+        Err(foreign) => return Ok(Err(foreign)),
+    };
+    let key = (row.namespace.as_str(), row.name.as_str());
+    if !link.once(LOCK_CURSOR, &[&key.0, &key.1]).await?.is_empty() {
+        return Ok(Err(cursor_exists(&row.namespace, &row.name)));
+    }
+    add_cursor(link, key, place, (row.moved_at.as_micros(), row.moved_by.as_str())).await
 }
 
 async fn forget_cursor(

@@ -11,7 +11,7 @@ use tenure_core::id::{Actor, Namespace, Queue, RequestId, Revision, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 use tenure_store::RetentionStore;
-use tenure_store::access::{ListedToken, NewToken, Token, TokenHash, TokenToRevoke, Tokens};
+use tenure_store::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use tenure_store::answering::{AnswerOptions, Answered};
 use tenure_store::committer::{Committer, Limits};
 use tenure_store::health::{IntegrityCheck, StoreHealth};
@@ -21,7 +21,6 @@ use tenure_store::overview::{Holding, Overview};
 use tenure_store::pool::Pool;
 use tenure_store::stored::StoredChain;
 use tenure_store::tokens::TokenChange;
-use tenure_store::transfer::{CarriedRequest, ReplayBatch, ReplayVerdict, StoreContents};
 use tenure_store::watch::{Absence, Presence, Watchers};
 use tenure_store::{
     BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, Lapsed, Page, PageSize, Recorded,
@@ -41,14 +40,10 @@ use crate::link::Link;
 use crate::options::PostgresOptions;
 use crate::read::{PostgresReader, lapsed_place};
 use crate::settings::PostgresSettings;
-use crate::{follow, tokens, transfer};
+use crate::{follow, tokens};
 
 /// How often the intake is checked for tasks created in callers' transactions.
 const LOOK_FOR_INTAKE_EVERY: Duration = Duration::from_millis(250);
-
-/// How often the end of the history is looked for behind transactions that are open, and how many times.
-const LOOK_FOR_END_EVERY: Duration = Duration::from_millis(50);
-const LOOKS_FOR_END_MAX: usize = 600;
 
 /// How often what was created is taken in before a look, a thousand at a time.
 const SETTLING_ROUNDS_MAX: usize = 1_000;
@@ -242,6 +237,7 @@ macro_rules! look {
 }
 
 /// Behind the macro, which it uses.
+mod moving;
 mod noting;
 mod retaining;
 
@@ -521,63 +517,6 @@ impl Store for PostgresStore {
 
     fn as_any(&self) -> &dyn Any {
         self
-    }
-}
-
-impl TransferStore for PostgresStore {
-    fn contents(&self) -> BoxFuture<'_, Result<StoreContents, Error>> {
-        Box::pin(async move {
-            // A task that a caller's transaction created has no events before it is made.
-            self.settled().await?;
-            look!(self, |reader| reader.contents()).await
-        })
-    }
-
-    fn end_of_history(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
-        Box::pin(async move {
-            let newest = look!(self, |reader| reader.newest_feed()).await?;
-            for _ in 0..LOOKS_FOR_END_MAX {
-                let horizon = look!(self, |reader| reader.horizon()).await?;
-                if newest < horizon {
-                    return Ok(Cursor::between('e', horizon - 1, i64::MAX));
-                }
-                tokio::time::sleep(LOOK_FOR_END_EVERY).await;
-            }
-            Err(Error::Unavailable(
-                "a transaction of another program has been open for too long and hides the newest events; find it in \
-                 pg_stat_activity, end it, and try again"
-                    .into(),
-            ))
-        })
-    }
-
-    fn requests(
-        &self,
-        after: Option<(Namespace, RequestId)>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<CarriedRequest>, Error>> {
-        Box::pin(async move { look!(self, |reader| reader.requests(after.as_ref(), limit)).await })
-    }
-
-    fn replay(&self, batch: ReplayBatch) -> BoxFuture<'_, Result<Vec<ReplayVerdict>, Error>> {
-        Box::pin(async move {
-            self.may_write()?;
-            let (database, importing) = (Arc::clone(&self.database), Arc::clone(&self.importing));
-            let runtime = self.runtime()?.clone();
-            // What is written is put together in places that only one thread may use, so it is not one of the runtime's tasks.
-            let take = move || {
-                runtime.block_on(async {
-                    let mut link = importing.lock().await;
-                    transfer::take(&mut link, &database, &batch).await
-                })
-            };
-            let taking = self.runtime()?.spawn_blocking(take);
-            answer_of_write(taking.await)
-        })
-    }
-
-    fn carry_token(&self, token: ListedToken) -> BoxFuture<'_, Result<Token, Error>> {
-        Box::pin(self.change_tokens(TokenChange::Carry(token)))
     }
 }
 

@@ -5,24 +5,29 @@ use std::collections::{BTreeSet, HashMap};
 
 use tenure_core::chain::Hash;
 use tenure_core::event::Subject;
-use tenure_core::id::{Namespace, RequestId, Revision};
+use tenure_core::id::{Namespace, RequestId, Revision, TaskId};
 use tenure_core::time::{Span, Time};
 use tenure_store::Error;
 use tenure_store::columns::{Policies, Row as _, read_request};
 use tenure_store::filling::page;
 use tenure_store::numbers::{length, number, unsigned};
+use tenure_store::retention::{NewAnchor, PrunedTask};
 use tenure_store::transfer::{
-    CarriedRequest, HistoryOrder, ORDER_KEY, ReplayBatch, ReplayItem, ReplayRows, ReplayVerdict, Replayed,
-    StoreContents, replay,
+    CarriedAnchor, CarriedRequest, HistoryOrder, ORDER_KEY, ReplayBatch, ReplayItem, ReplayRows,
+    ReplayVerdict, Replayed, StoreContents, replay,
 };
 
 use crate::batch::{Batch, Slot};
-use crate::columns::{KEY_COLUMN_COUNT, Meaning, PostgresError, PostgresResult, read_subject};
+use crate::columns::{
+    KEY_COLUMN_COUNT, Key, Meaning, PostgresError, PostgresResult, TaskKeyArrays, read_subject,
+};
 use crate::database::PostgresDatabase;
 use crate::link::{Link, Parameter};
 use crate::load::{Claims, Loaded, Until, Wanted, load};
 use crate::namespaces;
 use crate::read::{PostgresReader, one};
+use crate::retained::{ANCHORS_AMONG, PRUNED_AMONG, read_anchor, read_pruned};
+use crate::retention::{insert_anchor, insert_pruned};
 use crate::sql;
 use crate::write::{Ended, write_back};
 
@@ -62,6 +67,25 @@ impl ReplayRows for Batch {
             event.number == number && event.subject == *subject && event.namespace == *namespace
         });
         Ok(new.map(|sealed| sealed.hash))
+    }
+
+    fn pruned(&mut self, namespace: &Namespace, id: &TaskId) -> PostgresResult<Option<PrunedTask>> {
+        Ok(self.pruned.get(&(namespace.clone(), id.clone())).cloned())
+    }
+
+    fn has_anchor(&mut self, anchor: &CarriedAnchor) -> PostgresResult<bool> {
+        Ok(self.anchors.iter().chain(&self.new_anchors).any(|known| known == anchor))
+    }
+
+    fn record_anchor(&mut self, anchor: CarriedAnchor) -> PostgresResult<()> {
+        for task in &anchor.pruned {
+            let key = (task.namespace.clone(), task.id.clone());
+            self.taken_ids.insert(key.clone());
+            self.taken_sagas.insert((task.namespace.clone(), task.saga_id.clone()));
+            self.pruned.insert(key, task.clone());
+        }
+        self.new_anchors.push(anchor);
+        Ok(())
     }
 }
 
@@ -152,6 +176,7 @@ async fn decide(
     let Loaded { batch: mut rows, created: _, now: theirs } = loaded;
     rows.namespaces = namespaces::lock(link, namespaces_of(&batch.items)).await?;
     rows.event_hashes = event_hashes(link, &rows, &batch.items).await?;
+    load_retained(link, &mut rows, &batch.items).await?;
     let now = match &database.clock {
         None => theirs,
         Some(clock) => clock.read().wall.max(database.last.get()),
@@ -162,6 +187,7 @@ async fn decide(
     if !replayed.written.is_empty() {
         note_order(link, &rows, &replayed.written).await?;
     }
+    record_anchors(link, &rows.new_anchors).await?;
     if raises_floor {
         link.ask(RAISE_FLOOR, &[&number(batch.epoch_floor.0)]).await?;
     }
@@ -174,9 +200,59 @@ fn namespaces_of(items: &[ReplayItem]) -> BTreeSet<&Namespace> {
         ReplayItem::Event(sealed) => {
             (sealed.event.subject == Subject::Namespace).then_some(&sealed.event.namespace)
         }
-        ReplayItem::Lease(_) | ReplayItem::Request(_) => None,
+        ReplayItem::Anchor(_) | ReplayItem::Lease(_) | ReplayItem::Request(_) => None,
     });
     continued.collect()
+}
+
+/// What is left of the tasks that items name, where they were pruned, and the anchors that may be recorded already.
+async fn load_retained(link: &mut Link, rows: &mut Batch, items: &[ReplayItem]) -> PostgresResult<()> {
+    let (mut namespaces, mut ids) = (Vec::new(), Vec::new());
+    let (mut times, mut roots) = (Vec::new(), Vec::new());
+    for item in items {
+        match item {
+            ReplayItem::Anchor(anchor) => {
+                times.push(anchor.at.as_micros());
+                roots.push(&anchor.root.0[..]);
+                namespaces.extend(anchor.pruned.iter().map(|task| task.namespace.as_str()));
+                ids.extend(anchor.pruned.iter().map(|task| task.id.as_str()));
+            }
+            ReplayItem::Event(sealed) if sealed.event.number.0 == 1 => {
+                if let Some(task) = sealed.event.subject.task() {
+                    namespaces.push(sealed.event.namespace.as_str());
+                    ids.push(task.as_str());
+                }
+            }
+            ReplayItem::Event(_) | ReplayItem::Lease(_) | ReplayItem::Request(_) => {}
+        }
+    }
+    if !ids.is_empty() {
+        for row in link.ask(PRUNED_AMONG, &[&namespaces, &ids]).await? {
+            let pruned = read_pruned(&row)?;
+            rows.pruned.insert((pruned.namespace.clone(), pruned.id.clone()), pruned);
+        }
+    }
+    if !times.is_empty() {
+        for row in link.ask(ANCHORS_AMONG, &[&times, &roots]).await? {
+            rows.anchors.push(CarriedAnchor::of(read_anchor(&row)?, Vec::new()));
+        }
+    }
+    Ok(())
+}
+
+/// Their numbers rise in the order of the export.
+async fn record_anchors(link: &mut Link, anchors: &[CarriedAnchor]) -> PostgresResult<()> {
+    for anchor in anchors {
+        let CarriedAnchor { purpose, cursor, root, lines, at, by, pruned } = anchor.clone();
+        let record = insert_anchor(link, NewAnchor { cursor, root, lines, by }, purpose, at).await?;
+        let names: Vec<Key> = pruned.iter().map(|task| (task.namespace.clone(), task.id.clone())).collect();
+        let sagas: Vec<&str> = pruned.iter().map(|task| task.saga_id.as_str()).collect();
+        let keys = TaskKeyArrays::of(names.iter());
+        link.ask(sql::TAKE_NAMES, &[&keys.namespaces, &keys.ids, &sagas]).await?;
+        let pruned = pruned.into_iter().map(|task| PrunedTask { anchor: record.number, ..task });
+        insert_pruned(link, &pruned.collect::<Vec<_>>()).await?;
+    }
+    Ok(())
 }
 
 /// The hashes of those events that are stored already, and are not the newest of their tasks or namespaces.

@@ -26,6 +26,7 @@ create table pruned (
 ) strict, without rowid;
 
 create unique index pruned_by_saga on pruned (namespace, saga_id);
+create index pruned_by_anchor on pruned (anchor, namespace, id);
 
 -- Where followers are in the history. Nothing is pruned that one of them has not seen.
 create table followers (

@@ -10,8 +10,8 @@ use tenure_core::task::Terminal;
 use tenure_core::time::Time;
 use tenure_store::numbers::{number, unsigned};
 use tenure_store::retention::{
-    AnchorPurpose, AnchorRecord, BEHIND_MAX, Behind, CURSORS_MAX, CursorMove, CursorRow, DecidedStep,
-    EndedTask, LOOKED_AT_MAX, NamedCursor, NewAnchor, PruneFilter, PruneStep, PrunedTask, moves_back,
+    AnchorPurpose, AnchorRecord, BEHIND_MAX, Behind, CURSORS_MAX, CursorMove, CursorRow, EndedTask,
+    LOOKED_AT_MAX, NamedCursor, NewAnchor, PruneFilter, PruneStep, PrunedTask, cursor_exists, moves_back,
     no_such_cursor, pruned_cursor, pruned_place, too_many_cursors,
 };
 use tenure_store::stored::StoredChain;
@@ -31,6 +31,8 @@ pub(crate) enum RetentionWrite {
     RecordAnchor(NewAnchor),
     MoveCursor(CursorMove),
     ForgetCursor(Namespace, CursorName),
+    /// One that was in another store.
+    CarryCursor(CursorRow),
 }
 
 /// What it gives.
@@ -38,6 +40,7 @@ pub(crate) enum Written {
     Pruned(Vec<PrunedTask>),
     Anchor(AnchorRecord),
     Cursor(NamedCursor),
+    Carried,
 }
 
 /// Writes in one transaction, by that clock. An answered write is on the disk, even if other writes need not be: what is pruned
@@ -62,6 +65,9 @@ pub(crate) fn write(
             RetentionWrite::ForgetCursor(namespace, name) => {
                 forget_cursor(transaction, &namespace, &name, now).map(|gone| gone.map(Written::Cursor))
             }
+            RetentionWrite::CarryCursor(row) => {
+                carry_cursor(transaction, &row).map(|carried| carried.map(|()| Written::Carried))
+            }
         };
         written.map_err(|fault| fault.of(database))?
     })
@@ -83,8 +89,27 @@ fn prune(transaction: &Transaction<'_>, step: PruneStep, now: Time) -> SqliteRes
     let Some(decided) = step.decide(found, newest.as_str().to_owned(), now) else { return Ok(Vec::new()) };
     keep_numbers(transaction)?;
     let anchor = insert_anchor(transaction, decided.anchor.clone(), AnchorPurpose::Prune, now)?;
-    delete(transaction, &decided, anchor.number)?;
-    Ok(decided.pruned(anchor.number))
+    let pruned = decided.pruned(anchor.number);
+    delete(transaction, &pruned)?;
+    Ok(pruned)
+}
+
+/// Records what is left of a task.
+pub(crate) fn insert_pruned(connection: &Connection, task: &PrunedTask) -> SqliteResult<()> {
+    let record = "insert into pruned (namespace, id, saga_id, number, head, state, finished_at, pruned_at, anchor) \
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    connection.prepare_cached(record)?.execute(params![
+        task.namespace.as_str(),
+        task.id.as_str(),
+        task.saga_id.as_str(),
+        number(task.number.0),
+        task.head.0,
+        task.state.word(),
+        task.finished_at.as_micros(),
+        task.pruned_at.as_micros(),
+        number(task.anchor),
+    ])?;
+    Ok(())
 }
 
 /// The numbers of tasks and the places of events are never given again: followers have the places.
@@ -97,23 +122,11 @@ fn keep_numbers(transaction: &Transaction<'_>) -> SqliteResult<()> {
     Ok(())
 }
 
-fn delete(transaction: &Transaction<'_>, decided: &DecidedStep, anchor: u64) -> SqliteResult<()> {
+fn delete(transaction: &Transaction<'_>, pruned: &[PrunedTask]) -> SqliteResult<()> {
     transaction.execute("insert into meta (key, value) values (?, 'on')", [PRUNING])?;
-    for task in &decided.tasks {
+    for task in pruned {
+        insert_pruned(transaction, task)?;
         let (namespace, id) = (task.namespace.as_str(), task.id.as_str());
-        let record = "insert into pruned (namespace, id, saga_id, number, head, state, finished_at, pruned_at, anchor) \
-            values (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        transaction.prepare_cached(record)?.execute(params![
-            namespace,
-            id,
-            task.saga_id.as_str(),
-            number(task.number.0),
-            task.head.0,
-            task.state.word(),
-            task.finished_at.as_micros(),
-            decided.at.as_micros(),
-            number(anchor),
-        ])?;
         let no: i64 = transaction
             .prepare_cached("select no from tasks where namespace = ? and id = ?")?
             .query_row([namespace, id], |row| row.get(0))?;
@@ -177,7 +190,7 @@ fn held_by(connection: &Connection, no: i64, namespace: &Namespace) -> SqliteRes
 
 // ---- anchors -------------------------------------------------------------------------------------------------
 
-fn insert_anchor(
+pub(crate) fn insert_anchor(
     connection: &Connection,
     anchor: NewAnchor,
     purpose: AnchorPurpose,
@@ -246,26 +259,46 @@ fn move_cursor(
             ])?;
         }
         None => {
-            let count = "select count(*) from followers where namespace = ?";
-            let count: i64 =
-                connection.prepare_cached(count)?.query_row([namespace.as_str()], |row| row.get(0))?;
-            if count >= number(CURSORS_MAX as u64) {
-                return Ok(Err(too_many_cursors()));
+            let (namespace, name, cursor) = (namespace.clone(), name.clone(), Cursor::of('e', place));
+            let row = CursorRow { namespace, name, cursor, moved_at: now, moved_by: by };
+            if let Err(refused) = add_cursor(connection, &row, place)? {
+                return Ok(Err(refused));
             }
-            let add = "insert into followers (namespace, name, \"order\", moved_at, moved_by) values (?, ?, ?, ?, ?)";
-            connection.prepare_cached(add)?.execute(params![
-                namespace.as_str(),
-                name.as_str(),
-                place,
-                now.as_micros(),
-                by.as_str()
-            ])?;
         }
     }
     match find_cursor(connection, &namespace, &name)? {
         Some(row) => with_lag(connection, row, now).map(Ok),
         None => Ok(Err(no_such_cursor(&namespace, &name))),
     }
+}
+
+fn add_cursor(connection: &Connection, row: &CursorRow, place: i64) -> SqliteResult<Result<(), Error>> {
+    let CursorRow { namespace, name, cursor: _, moved_at, moved_by } = row;
+    let count = "select count(*) from followers where namespace = ?";
+    let count: i64 = connection.prepare_cached(count)?.query_row([namespace.as_str()], |row| row.get(0))?;
+    if count >= number(CURSORS_MAX as u64) {
+        return Ok(Err(too_many_cursors()));
+    }
+    let add = "insert into followers (namespace, name, \"order\", moved_at, moved_by) values (?, ?, ?, ?, ?)";
+    connection.prepare_cached(add)?.execute(params![
+        namespace.as_str(),
+        name.as_str(),
+        place,
+        moved_at.as_micros(),
+        moved_by.as_str()
+    ])?;
+    Ok(Ok(()))
+}
+
+fn carry_cursor(connection: &Connection, row: &CursorRow) -> SqliteResult<Result<(), Error>> {
+    let place = match row.cursor.number('e') {
+        Ok(place) => place,
+        Err(foreign) => return Ok(Err(foreign)),
+    };
+    if find_cursor(connection, &row.namespace, &row.name)?.is_some() {
+        return Ok(Err(cursor_exists(&row.namespace, &row.name)));
+    }
+    add_cursor(connection, row, place)
 }
 
 fn forget_cursor(
@@ -330,10 +363,10 @@ fn with_lag(connection: &Connection, (place, row): (i64, CursorRow), now: Time) 
 
 // ---- reads ---------------------------------------------------------------------------------------------------
 
-const PRUNED: &str =
+pub(crate) const PRUNED: &str =
     "select namespace, id, saga_id, number, head, state, finished_at, pruned_at, anchor from pruned";
 
-fn read_pruned(row: &rusqlite::Row<'_>) -> SqliteResult<PrunedTask> {
+pub(crate) fn read_pruned(row: &rusqlite::Row<'_>) -> SqliteResult<PrunedTask> {
     Ok(PrunedTask {
         namespace: Namespace::new(row.get::<_, String>(0)?)?,
         id: TaskId::new(row.get::<_, String>(1)?)?,
@@ -434,7 +467,7 @@ impl SqliteReader<'_> {
 
     pub(crate) fn newest_anchor(&mut self, purpose: AnchorPurpose) -> Result<Option<AnchorRecord>, Error> {
         let find = || -> SqliteResult<Option<AnchorRecord>> {
-            let sql = format!("{ANCHORS} where purpose = ? order by no desc limit 1");
+            let sql = format!("{ANCHORS} where purpose = ? order by at desc, no desc limit 1");
             let mut found = self.connection().prepare_cached(&sql)?;
             let mut rows = found.query([purpose.word()])?;
             rows.next()?.map(read_anchor).transpose()
@@ -455,6 +488,58 @@ impl SqliteReader<'_> {
             Ok(cursors)
         };
         find().map_err(|fault| self.error(fault))
+    }
+
+    pub(crate) fn prunes(&mut self) -> Result<u64, Error> {
+        let find = || -> SqliteResult<u64> {
+            let count = "select count(*) from anchors where purpose = ?";
+            let mut count = self.connection().prepare_cached(count)?;
+            Ok(unsigned(count.query_row([AnchorPurpose::Prune.word()], |row| row.get(0))?))
+        };
+        find().map_err(|fault| self.error(fault))
+    }
+
+    pub(crate) fn pruned_behind(&mut self, anchor: u64) -> Result<Vec<PrunedTask>, Error> {
+        let find = || -> SqliteResult<Vec<PrunedTask>> {
+            let sql = format!("{PRUNED} where anchor = ? order by namespace, id");
+            let mut found = self.connection().prepare_cached(&sql)?;
+            let mut rows = found.query([number(anchor)])?;
+            let mut pruned = Vec::new();
+            while let Some(row) = rows.next()? {
+                pruned.push(read_pruned(row)?);
+            }
+            Ok(pruned)
+        };
+        find().map_err(|fault| self.error(fault))
+    }
+
+    pub(crate) fn followers(
+        &mut self,
+        after: Option<&(Namespace, CursorName)>,
+        limit: usize,
+    ) -> Result<Vec<CursorRow>, Error> {
+        let (namespace, name) =
+            after.map_or(("", ""), |(namespace, name)| (namespace.as_str(), name.as_str()));
+        let find = || -> SqliteResult<Vec<CursorRow>> {
+            let sql = format!("{CURSORS} where (namespace, name) > (?, ?) order by namespace, name limit ?");
+            let mut found = self.connection().prepare_cached(&sql)?;
+            let mut rows = found.query(params![namespace, name, number(limit.max(1) as u64)])?;
+            let mut followers = Vec::new();
+            while let Some(row) = rows.next()? {
+                followers.push(read_cursor(row)?.1);
+            }
+            Ok(followers)
+        };
+        find().map_err(|fault| self.error(fault))
+    }
+
+    pub(crate) fn follower(
+        &mut self,
+        namespace: &Namespace,
+        name: &CursorName,
+    ) -> Result<Option<CursorRow>, Error> {
+        let found = find_cursor(self.connection(), namespace, name);
+        found.map(|found| found.map(|(_, row)| row)).map_err(|fault| self.error(fault))
     }
 
     /// The namespaces that have pruned tasks, by name.

@@ -1,5 +1,6 @@
 //! The store itself: opens the file, and sends commands to its writer and questions to its readers.
 
+mod moving;
 mod retaining;
 
 use std::any::Any;
@@ -15,7 +16,7 @@ use tenure_core::id::{Actor, Namespace, Queue, RequestId, Revision, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 use tenure_store::RetentionStore;
-use tenure_store::access::{ListedToken, NewToken, Token, TokenHash, TokenToRevoke, Tokens};
+use tenure_store::access::{NewToken, Token, TokenHash, TokenToRevoke, Tokens};
 use tenure_store::answering::{AnswerOptions, Answered};
 use tenure_store::committer::{Committer, Limits};
 use tenure_store::health::{IntegrityCheck, StoreHealth};
@@ -25,7 +26,7 @@ use tenure_store::overview::{Holding, Overview};
 use tenure_store::pool::Pool;
 use tenure_store::stored::StoredChain;
 use tenure_store::tokens::TokenChange;
-use tenure_store::transfer::{CarriedRequest, ReplayBatch, ReplayVerdict, StoreContents};
+use tenure_store::transfer::{ReplayBatch, ReplayVerdict};
 use tenure_store::watch::{Absence, Presence, Watchers};
 use tenure_store::{
     BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, IfMissing, Lapsed, Page, PageSize,
@@ -469,36 +470,6 @@ impl Store for SqliteStore {
 
     fn as_any(&self) -> &dyn Any {
         self
-    }
-}
-
-impl TransferStore for SqliteStore {
-    fn contents(&self) -> BoxFuture<'_, Result<StoreContents, Error>> {
-        Box::pin(self.read(|reader| reader.contents()))
-    }
-
-    fn end_of_history(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
-        self.newest()
-    }
-
-    fn requests(
-        &self,
-        after: Option<(Namespace, RequestId)>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<CarriedRequest>, Error>> {
-        Box::pin(self.read(move |reader| reader.requests(after.as_ref(), limit)))
-    }
-
-    fn replay(&self, batch: ReplayBatch) -> BoxFuture<'_, Result<Vec<ReplayVerdict>, Error>> {
-        let readers = Arc::clone(&self.readers);
-        Box::pin(async move {
-            self.may_write()?;
-            blocking_write(move || readers.replay(&batch)).await
-        })
-    }
-
-    fn carry_token(&self, token: ListedToken) -> BoxFuture<'_, Result<Token, Error>> {
-        self.change_tokens(TokenChange::Carry(token))
     }
 }
 

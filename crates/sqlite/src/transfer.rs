@@ -4,19 +4,21 @@
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
+use tenure_api::wire::Word as _;
 use tenure_clock::Clock;
 use tenure_core::chain::Hash;
 use tenure_core::event::Subject;
-use tenure_core::id::{Namespace, RequestId, Revision};
+use tenure_core::id::{Namespace, RequestId, Revision, TaskId};
 use tenure_core::time::Time;
 use tenure_store::Error;
 use tenure_store::columns::{Policies, read_request};
 use tenure_store::ends::NewEnds;
 use tenure_store::filling::page;
 use tenure_store::numbers::number;
+use tenure_store::retention::{NewAnchor, PrunedTask};
 use tenure_store::transfer::{
-    CarriedRequest, HistoryOrder, ORDER_KEY, ReplayBatch, ReplayRows, ReplayVerdict, Replayed, StoreContents,
-    replay,
+    CarriedAnchor, CarriedRequest, HistoryOrder, ORDER_KEY, ReplayBatch, ReplayRows, ReplayVerdict, Replayed,
+    StoreContents, replay,
 };
 use tenure_store::waiting::NewlyDue;
 
@@ -25,6 +27,7 @@ use crate::known::OpenTasks;
 use crate::open::SqliteFile;
 use crate::position::{Position, newest_event};
 use crate::read::SqliteReader;
+use crate::retention::{PRUNED, insert_anchor, insert_pruned, read_pruned};
 use crate::rows::SqliteRows;
 use crate::sql;
 use crate::statements::Statements;
@@ -52,6 +55,30 @@ impl ReplayRows for SqliteRows<'_> {
         let params = params![namespace.as_str(), subject.as_str(), number(revision.0)];
         let hash = self.statements.get(hash)?.query_row(params, |row| row.get::<_, [u8; 32]>(0));
         Ok(hash.optional()?.map(Hash))
+    }
+
+    fn pruned(&mut self, namespace: &Namespace, id: &TaskId) -> SqliteResult<Option<PrunedTask>> {
+        let sql = format!("{PRUNED} where namespace = ? and id = ?");
+        let mut found = self.connection.prepare_cached(&sql)?;
+        let mut rows = found.query([namespace.as_str(), id.as_str()])?;
+        rows.next()?.map(read_pruned).transpose()
+    }
+
+    fn has_anchor(&mut self, anchor: &CarriedAnchor) -> SqliteResult<bool> {
+        let CarriedAnchor { purpose, cursor, root, lines, at, by, pruned: _ } = anchor;
+        let same = "select exists (select 1 from anchors \
+                    where at = ? and root = ? and purpose = ? and cursor = ? and lines = ? and by = ?)";
+        let params = params![at.as_micros(), root.0, purpose.word(), cursor, number(*lines), by.as_str()];
+        Ok(self.statements.get(same)?.query_row(params, |row| row.get(0))?)
+    }
+
+    fn record_anchor(&mut self, anchor: CarriedAnchor) -> SqliteResult<()> {
+        let CarriedAnchor { purpose, cursor, root, lines, at, by, pruned } = anchor;
+        let record = insert_anchor(self.connection, NewAnchor { cursor, root, lines, by }, purpose, at)?;
+        for task in pruned {
+            insert_pruned(self.connection, &PrunedTask { anchor: record.number, ..task })?;
+        }
+        Ok(())
     }
 }
 

@@ -210,6 +210,13 @@ pub fn too_many_cursors() -> Error {
     Refusal::invalid("cursor_name", limit).into()
 }
 
+/// The refusal to add a cursor that exists.
+#[doc(hidden)]
+pub fn cursor_exists(namespace: &Namespace, name: &CursorName) -> Error {
+    let words = format!("there is a cursor named {name} in the namespace {namespace} already");
+    Refusal::new(Code::Exists, words).into()
+}
+
 /// The refusal for a cursor that does not exist.
 #[doc(hidden)]
 pub fn no_such_cursor(namespace: &Namespace, name: &CursorName) -> Error {

@@ -20,8 +20,8 @@ use crate::metrics::StoreMetrics;
 use crate::namespace_history::SweepNote;
 use crate::overview::{Holding, Overview};
 use crate::retention::{
-    AnchorPurpose, AnchorRecord, CursorMove, EndedTask, NamedCursor, NewAnchor, PruneFilter, PruneStep,
-    PrunedTask,
+    AnchorPurpose, AnchorRecord, CursorMove, CursorRow, EndedTask, NamedCursor, NewAnchor, PruneFilter,
+    PruneStep, PrunedTask,
 };
 use crate::stored::StoredChain;
 use crate::transfer::{CarriedRequest, ReplayBatch, ReplayVerdict, StoreContents};
@@ -258,6 +258,29 @@ pub trait TransferStore: InternalStore + Send + Sync {
 
     /// Takes a token of another store as it is there. Refused with `exists` if its name is in use here.
     fn carry_token(&self, token: ListedToken) -> BoxFuture<'_, Result<Token, Error>>;
+
+    /// How many times tasks were pruned. Who reads the history in pages compares it: a page has nothing of what went before it was read.
+    fn prunes(&self) -> BoxFuture<'_, Result<u64, Error>>;
+
+    /// What is left of the tasks that were pruned behind that anchor, by namespace and id.
+    fn pruned_behind(&self, anchor: u64) -> BoxFuture<'_, Result<Vec<PrunedTask>, Error>>;
+
+    /// The named cursors of all namespaces, by namespace and name, starting after `after`; empty at the end.
+    fn followers(
+        &self,
+        after: Option<(Namespace, CursorName)>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<CursorRow>, Error>>;
+
+    /// A named cursor as it is stored.
+    fn follower(
+        &self,
+        namespace: Namespace,
+        name: CursorName,
+    ) -> BoxFuture<'_, Result<Option<CursorRow>, Error>>;
+
+    /// Adds a named cursor as it was in another store, at a place of this one. Refused with `exists` if there is one with its name.
+    fn carry_follower(&self, row: CursorRow) -> BoxFuture<'_, Result<(), Error>>;
 }
 
 /// What a store does for retention. Only stores that have the database in hand prune.
@@ -291,7 +314,7 @@ pub trait RetentionStore: InternalStore + Send + Sync {
     /// The recorded anchors behind that number, the oldest first.
     fn anchors(&self, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<AnchorRecord>, Error>>;
 
-    /// The newest anchor that was recorded for that purpose.
+    /// The anchor for that purpose that was made last. What was imported has a later number and was made earlier.
     fn newest_anchor(&self, purpose: AnchorPurpose) -> BoxFuture<'_, Result<Option<AnchorRecord>, Error>>;
 
     /// Records that an anchor was made to verify against.

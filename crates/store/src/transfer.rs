@@ -1,7 +1,8 @@
 //! What moves from one store to another: the lines of an export, and how a store takes them. It reads no file and writes none.
 //!
 //! The history is the store: a task is the fold of its events. So an export has the events, and besides them only what no event
-//! has: what heartbeats wrote to live leases, the remembered request ids, and tokens.
+//! has: the record of anchors with what was pruned, what heartbeats wrote to live leases, the remembered request ids, named cursors, and
+//! tokens.
 
 mod carried;
 mod line;
@@ -9,7 +10,8 @@ mod order;
 mod replay;
 
 pub use carried::{
-    CarriedLease, CarriedRequest, ReplayBatch, ReplayItem, ReplayVerdict, StoreContents, TIME_AHEAD_MAX,
+    CarriedAnchor, CarriedFollower, CarriedLease, CarriedRequest, ReplayBatch, ReplayItem, ReplayVerdict,
+    StoreContents, TIME_AHEAD_MAX,
 };
 pub use line::{EXPORT_FORMAT, ExportCounts, ExportHeader, ExportLine};
 #[doc(hidden)]

@@ -7,6 +7,7 @@
 pub(crate) mod newest;
 mod progress;
 mod pruned;
+pub(crate) mod recorded;
 mod rows;
 
 use std::collections::HashMap;

@@ -20,8 +20,8 @@ use tenure_clock::Clock;
 use crate::ledger::LedgerBuilder;
 
 pub use facts::{
-    AnchorFacts, ChainFacts, ClockFacts, Facts, LateFacts, LateTask, NamespaceFacts, ReadTasks,
-    RecoverySettings, StoreKind, TaskName,
+    AnchorFacts, AnchorLook, ChainFacts, ClockFacts, Facts, LateFacts, LateTask, NamespaceFacts, ReadTasks,
+    RecoverySettings, RootComparison, StoreKind, TaskName,
 };
 pub use options::{CheckDepth, DoctorAnchor, DoctorOptions};
 pub use outcome::CheckOutcome;

@@ -24,15 +24,17 @@
 //! ```
 
 mod export;
+mod followers;
 mod import;
 mod lines;
 mod movable;
+mod place;
 
 pub(crate) use export::WRITTEN_BY;
 pub use export::{ExportProgress, Exporter, TokenHashes};
 pub use import::{ImportError, ImportReport, Importer, RefusedLine};
 pub(crate) use lines::LinesDigest;
 pub use tenure_store::transfer::{
-    CarriedLease, CarriedRequest, EXPORT_FORMAT, ExportCounts, ExportHeader, ExportLine, ReplayBatch,
-    ReplayItem, ReplayVerdict, StoreContents, TIME_AHEAD_MAX,
+    CarriedAnchor, CarriedFollower, CarriedLease, CarriedRequest, EXPORT_FORMAT, ExportCounts, ExportHeader,
+    ExportLine, ReplayBatch, ReplayItem, ReplayVerdict, StoreContents, TIME_AHEAD_MAX,
 };

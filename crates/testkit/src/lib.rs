@@ -8,6 +8,7 @@ pub mod keeping;
 pub mod moving;
 pub mod proxy;
 pub mod relay;
+pub mod retained;
 pub mod served;
 pub mod server;
 pub mod situations;

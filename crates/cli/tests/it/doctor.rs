@@ -66,6 +66,12 @@ fn mend(world: &Frozen, command: &str) -> Ran {
     ran
 }
 
+/// Runs the command that writes an anchor, without the file: its record is what counts.
+fn record_an_anchor_by(world: &Frozen, command: &str) {
+    let (command, _) = command.split_once(" > ").expect("a command and a file");
+    mend(world, command);
+}
+
 /// Output shows the directory of the world under another name.
 fn in_place(world: &Frozen, command: &str) -> String {
     command.replace("<folder>", &world.folder.path().display().to_string())
@@ -132,6 +138,13 @@ fn a_store_in_which_all_is_well_passes_and_its_anchor_is_all_that_is_missing() {
         assert_eq!(found.why_skipped(name), "the store is a file");
     }
     assert_eq!(Found::of(&world, "--strict").status, 1, "a warning counts");
+    // With an anchor of this week cron has nothing to say.
+    record_an_anchor_by(&world, &found.mend("anchor"));
+    let told = world.run("-q doctor");
+    // The room on the disk is this machine's.
+    let lines: Vec<&str> =
+        told.out.lines().filter(|line| !line.contains("disk") && !line.contains("du ")).collect();
+    assert_eq!((told.status, lines), (0, vec![]));
 }
 
 #[test]
@@ -147,7 +160,7 @@ fn people_see_the_worst_first_with_its_command_and_cron_sees_only_what_does_not_
     assert_snapshot!(lines.join("\n"), @"
     ✕ fail  permissions: anybody on this machine may write to <folder>/tenure.db (mode 666)
             → chmod o-rwx <folder>/tenure.db*
-    ! warn  anchor: no anchor was given with --anchor: without one nothing shows whether the newest events of a task or whole tasks were cut off
+    ! warn  anchor: no anchor was ever recorded: without one nothing shows whether the newest events of a task or whole tasks were cut off. Keep its file elsewhere
             → tenure audit anchor > anchor-2026-01-31
     ! warn  tokens: 1 token never expires: ci; first create the next one: `tenure token create --name ci-2 --role worker --expires 90d --namespace default`
             → tenure token revoke ci
@@ -293,6 +306,59 @@ fn a_history_that_was_changed_fails() {
     assert_eq!(world.run(found.mend("chain").trim_start_matches("tenure ")).status, 1, "it shows the same");
     with_sql(&world, "update events set actor = 'alice'");
     assert_eq!(Found::of(&world, "--deep").verdict("chain"), "pass", "put back as it was");
+}
+
+#[test]
+fn the_record_of_the_newest_anchor_says_who_made_it_and_whether_its_root_is_still_that_of_the_history() {
+    let world = Frozen::world();
+    change(world.folder.path(), 0o700);
+    world.given("task create --id a\ntask create --id b\ntask acquire b --owner w1\ntask complete b --owner w1 --epoch 1");
+    let found = Found::of(&world, "");
+    assert!(found.says("anchor").starts_with("no anchor was ever recorded"), "{}", found.said);
+    record_an_anchor_by(&world, &found.mend("anchor"));
+    let found = Found::of(&world, "");
+    assert_eq!(found.verdict("anchor"), "pass", "{}", found.said);
+    assert_eq!(
+        found.says("anchor"),
+        "alice recorded the newest anchor 0ms ago, and the history still has its root"
+    );
+    assert_eq!(found.check("anchor")["by"], "alice");
+    // What happens later is not in it.
+    world.tick(60);
+    world.given("task create --id c\ntask acquire a --owner w1\ntask complete a --owner w1 --epoch 1");
+    assert!(Found::of(&world, "").says("anchor").ends_with("ago, and the history still has its root"));
+    assert!(
+        Found::of(&world, "--namespace default").says("anchor").ends_with("its root is over all namespaces")
+    );
+    world.tick(8 * 86_400);
+    let found = Found::of(&world, "");
+    assert_eq!(found.verdict("anchor"), "warn", "{}", found.said);
+    record_an_anchor_by(&world, &found.mend("anchor"));
+    assert_eq!(Found::of(&world, "").verdict("anchor"), "pass");
+    // Of a task that is pruned nobody knows where its line stood.
+    world.given("prune --older-than 7d");
+    let found = Found::of(&world, "");
+    assert_eq!(found.verdict("anchor"), "pass", "{}", found.said);
+    assert!(found.says("anchor").contains("tasks were pruned since"), "{}", found.said);
+    record_an_anchor_by(&world, "tenure audit anchor > anchor");
+    assert!(Found::of(&world, "").says("anchor").ends_with("still has its root"));
+
+    let whole = fs::read(file(&world)).expect("read");
+    with_sql(
+        &world,
+        "drop trigger events_stay; drop trigger tasks_stay; pragma foreign_keys = off; \
+         delete from events where task = 3; delete from due where task = 3; delete from tasks where no = 3",
+    );
+    let found = Found::of(&world, "");
+    assert_eq!((found.status, found.verdict("anchor")), (1, "fail"), "{}", found.said);
+    assert!(
+        found.says("anchor").contains("1 task that it has is not here any more, nor pruned"),
+        "{}",
+        found.said
+    );
+    assert_eq!(world.run(found.mend("anchor").trim_start_matches("tenure ")).status, 0, "the rest holds");
+    fs::write(file(&world), whole).expect("put back");
+    assert_eq!(Found::of(&world, "").verdict("anchor"), "pass", "put back as it was");
 }
 
 #[test]

@@ -1,9 +1,11 @@
-//! Tests `tenure migrate`: of an older store, of one that has the schema already, and of many that start at once.
+//! Tests `tenure migrate`: of an older store, of one that has the schema already, of many that start at once, and killed.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
+use tenure::clock::Moment;
 
 use crate::place::{Place, ended};
 
@@ -51,12 +53,55 @@ fn of_many_that_start_at_once_one_migrates_and_the_others_find_it_done() {
         let mut command = place.command("migrate -q");
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts")
     };
-    let started: Vec<_> = (0..6).map(start).collect();
+    let started: Vec<_> = (0..8).map(start).collect();
     for process in started {
         let ran = ended(process.wait_with_output().expect("ends"));
         assert_eq!((ran.status, ran.errors.as_str()), (0, ""));
     }
     assert!(place.done("audit verify").starts_with("verified: 18 tasks"));
+}
+
+/// All that the file says of its schema.
+fn shape(place: &Place) -> (i32, Vec<String>) {
+    let file = Connection::open(place.file()).expect("opens");
+    let mut lines = file
+        .prepare("select name || ' ' || coalesce(sql, '') from sqlite_master order by name")
+        .expect("a question");
+    let lines = lines.query_map([], |row| row.get(0)).expect("asked").collect::<Result<Vec<String>, _>>();
+    (version(place), lines.expect("lines"))
+}
+
+#[test]
+fn one_that_is_killed_leaves_the_old_schema_or_the_new_one_and_can_be_repeated() {
+    const KILLS: u32 = 20;
+    let place = Place::new();
+    older(&place);
+    let old = shape(&place);
+    let began = Moment::now();
+    place.done("migrate");
+    let took: Duration = Moment::now().since(began).into();
+    let new = shape(&place);
+    assert_ne!(old, new);
+    let (mut olds, mut news) = (0, 0);
+    for kill in 0..KILLS {
+        let place = Place::new();
+        older(&place);
+        let mut process = place.command("migrate -q").spawn().expect("starts");
+        // played: kills at moments of all of its run; nothing is waited for.
+        std::thread::sleep(took.mul_f64(1.1 * f64::from(kill) / f64::from(KILLS)));
+        process.kill().expect("kill -9");
+        process.wait().expect("its end");
+        match shape(&place) {
+            found if found == old => olds += 1,
+            found if found == new => news += 1,
+            between => panic!("kill {kill}: between the two: {between:?}"),
+        }
+        place.done("migrate");
+        assert_eq!(shape(&place), new, "kill {kill}");
+        assert!(place.done("audit verify").starts_with("verified: 18 tasks"), "kill {kill}");
+    }
+    println!("{olds} kills left the old schema, {news} the new one");
+    assert!(olds > 0, "the first kill comes before anything");
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn a_store_is_exported_and_imported_and_shows_the_same_tasks() {
     let export = world.run("export");
     assert_eq!(export.status, 0);
     assert!(
-        export.errors.starts_with("note: exported 6 events, 1 lease, 1 request id and 0 tokens in "),
+        export.errors.starts_with("note: exported 6 events, 0 pruned tasks, 0 anchors, 1 lease, 1 request id, 0 named cursors and 0 tokens in "),
         "{}",
         export.errors
     );
@@ -54,7 +54,7 @@ fn a_store_is_exported_and_imported_and_shows_the_same_tasks() {
     let import = world.run(&format!("import {file} {new}"));
     assert_eq!((import.status, import.errors.as_str()), (0, ""));
     assert!(
-        import.out.starts_with("imported 6 events, 1 lease, 1 request id and 0 tokens in "),
+        import.out.starts_with("imported 6 events, 0 pruned tasks, 0 anchors, 1 lease, 1 request id, 0 named cursors and 0 tokens in "),
         "{}",
         import.out
     );

@@ -23,7 +23,7 @@ fn other_answer() -> Error {
 }
 
 impl PostgresStore {
-    async fn write_retention(&self, write: RetentionWrite) -> Result<Written, Error> {
+    pub(super) async fn write_retention(&self, write: RetentionWrite) -> Result<Written, Error> {
         self.may_write()?;
         let database = Arc::clone(&self.database);
         let writing = self.runtime()?.spawn(async move { retention::write(&database, write).await });
@@ -33,7 +33,7 @@ impl PostgresStore {
     async fn write_cursor(&self, write: RetentionWrite) -> Result<NamedCursor, Error> {
         match self.write_retention(write).await? {
             Written::Cursor(cursor) => Ok(cursor),
-            Written::Pruned(_) | Written::Anchor(_) => Err(other_answer()),
+            Written::Pruned(_) | Written::Anchor(_) | Written::Carried => Err(other_answer()),
         }
     }
 }
@@ -59,7 +59,7 @@ impl RetentionStore for PostgresStore {
         Box::pin(async move {
             match self.write_retention(RetentionWrite::Prune(step)).await? {
                 Written::Pruned(pruned) => Ok(pruned),
-                Written::Cursor(_) | Written::Anchor(_) => Err(other_answer()),
+                Written::Cursor(_) | Written::Anchor(_) | Written::Carried => Err(other_answer()),
             }
         })
     }
@@ -91,7 +91,7 @@ impl RetentionStore for PostgresStore {
         Box::pin(async move {
             match self.write_retention(RetentionWrite::RecordAnchor(anchor)).await? {
                 Written::Anchor(record) => Ok(record),
-                Written::Cursor(_) | Written::Pruned(_) => Err(other_answer()),
+                Written::Cursor(_) | Written::Pruned(_) | Written::Carried => Err(other_answer()),
             }
         })
     }

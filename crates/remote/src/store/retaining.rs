@@ -89,7 +89,8 @@ impl RetentionStore for RemoteStore {
                 let records = self.anchors(after, PAGE_MAX).await?;
                 let Some(last) = records.last() else { return Ok(newest) };
                 after = last.number;
-                newest = records.into_iter().rfind(|record| record.purpose == purpose).or(newest);
+                let of_purpose = records.into_iter().filter(|record| record.purpose == purpose);
+                newest = newest.into_iter().chain(of_purpose).max_by_key(|record| (record.at, record.number));
             }
         })
     }

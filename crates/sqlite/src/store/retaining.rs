@@ -20,7 +20,7 @@ impl SqliteStore {
     async fn write_cursor(&self, write: RetentionWrite) -> Result<NamedCursor, Error> {
         match self.write_retention(write).await? {
             Written::Cursor(cursor) => Ok(cursor),
-            Written::Pruned(_) | Written::Anchor(_) => Err(other_answer()),
+            Written::Pruned(_) | Written::Anchor(_) | Written::Carried => Err(other_answer()),
         }
     }
 }
@@ -43,7 +43,7 @@ impl RetentionStore for SqliteStore {
         Box::pin(async move {
             match self.write_retention(RetentionWrite::Prune(step)).await? {
                 Written::Pruned(pruned) => Ok(pruned),
-                Written::Cursor(_) | Written::Anchor(_) => Err(other_answer()),
+                Written::Cursor(_) | Written::Anchor(_) | Written::Carried => Err(other_answer()),
             }
         })
     }
@@ -72,7 +72,7 @@ impl RetentionStore for SqliteStore {
         Box::pin(async move {
             match self.write_retention(RetentionWrite::RecordAnchor(anchor)).await? {
                 Written::Anchor(record) => Ok(record),
-                Written::Cursor(_) | Written::Pruned(_) => Err(other_answer()),
+                Written::Cursor(_) | Written::Pruned(_) | Written::Carried => Err(other_answer()),
             }
         })
     }

@@ -4,15 +4,19 @@ use std::convert::Infallible;
 
 use tenure_core::chain::Hash;
 use tenure_core::event::Subject;
-use tenure_core::id::{Namespace, RequestId, Revision};
+use tenure_core::id::{CursorName, Namespace, RequestId, Revision, TaskId};
 use tenure_core::time::Time;
 
 use super::{Memory, MemoryStore};
 use crate::access::{ListedToken, Token};
 use crate::error::Error;
+use crate::retention::{
+    AnchorPurpose, AnchorRecord, CURSORS_MAX, CursorRow, NewAnchor, PrunedTask, cursor_exists,
+    too_many_cursors,
+};
 use crate::tokens::TokenChange;
 use crate::transfer::{
-    CarriedRequest, ReplayBatch, ReplayRows, ReplayVerdict, Replayed, StoreContents, replay,
+    CarriedAnchor, CarriedRequest, ReplayBatch, ReplayRows, ReplayVerdict, Replayed, StoreContents, replay,
 };
 use crate::{BoxFuture, Cursor, Store as _, TransferStore};
 
@@ -29,6 +33,26 @@ impl ReplayRows for Memory {
             event.number == number && event.subject == *subject && event.namespace == *namespace
         });
         Ok(named.next().map(|sealed| sealed.hash))
+    }
+
+    fn pruned(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<PrunedTask>, Infallible> {
+        Ok(self.retained.pruned.get(&(namespace.clone(), id.clone())).cloned())
+    }
+
+    fn has_anchor(&mut self, anchor: &CarriedAnchor) -> Result<bool, Infallible> {
+        let of = |record: &AnchorRecord| CarriedAnchor::of(record.clone(), Vec::new());
+        Ok(self.retained.anchors.iter().any(|record| of(record) == *anchor))
+    }
+
+    fn record_anchor(&mut self, anchor: CarriedAnchor) -> Result<(), Infallible> {
+        let CarriedAnchor { purpose, cursor, root, lines, at, by, pruned } = anchor;
+        let record = self.retained.record(NewAnchor { cursor, root, lines, by }, purpose, at);
+        for one in pruned {
+            let (namespace, id) = (one.namespace.clone(), one.id.clone());
+            self.sagas.insert((namespace.clone(), one.saga_id.clone()), id.clone());
+            self.retained.pruned.insert((namespace, id), PrunedTask { anchor: record.number, ..one });
+        }
+        Ok(())
     }
 }
 
@@ -85,5 +109,57 @@ impl TransferStore for MemoryStore {
 
     fn carry_token(&self, token: ListedToken) -> BoxFuture<'_, Result<Token, Error>> {
         self.change_tokens(TokenChange::Carry(token))
+    }
+
+    fn prunes(&self) -> BoxFuture<'_, Result<u64, Error>> {
+        Box::pin(async move {
+            let memory = self.memory();
+            let anchors = memory.retained.anchors.iter();
+            Ok(anchors.filter(|record| record.purpose == AnchorPurpose::Prune).count() as u64)
+        })
+    }
+
+    fn pruned_behind(&self, anchor: u64) -> BoxFuture<'_, Result<Vec<PrunedTask>, Error>> {
+        Box::pin(async move {
+            let memory = self.memory();
+            let pruned = memory.retained.pruned.values();
+            Ok(pruned.filter(|one| one.anchor == anchor).cloned().collect())
+        })
+    }
+
+    fn followers(
+        &self,
+        after: Option<(Namespace, CursorName)>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<CursorRow>, Error>> {
+        Box::pin(async move {
+            let memory = self.memory();
+            let cursors = memory.retained.cursors.iter();
+            let behind = cursors.filter(|(key, _)| after.as_ref().is_none_or(|after| *key > after));
+            Ok(behind.take(limit.max(1)).map(|(_, row)| row.clone()).collect())
+        })
+    }
+
+    fn follower(
+        &self,
+        namespace: Namespace,
+        name: CursorName,
+    ) -> BoxFuture<'_, Result<Option<CursorRow>, Error>> {
+        Box::pin(async move { Ok(self.memory().retained.cursors.get(&(namespace, name)).cloned()) })
+    }
+
+    fn carry_follower(&self, row: CursorRow) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            let mut memory = self.memory();
+            let cursors = &mut memory.retained.cursors;
+            if cursors.contains_key(&(row.namespace.clone(), row.name.clone())) {
+                return Err(cursor_exists(&row.namespace, &row.name));
+            }
+            if cursors.keys().filter(|(of, _)| *of == row.namespace).count() >= CURSORS_MAX {
+                return Err(too_many_cursors());
+            }
+            cursors.insert((row.namespace.clone(), row.name.clone()), row);
+            Ok(())
+        })
     }
 }

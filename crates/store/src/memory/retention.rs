@@ -200,7 +200,8 @@ impl RetentionStore for MemoryStore {
     fn newest_anchor(&self, purpose: AnchorPurpose) -> BoxFuture<'_, Result<Option<AnchorRecord>, Error>> {
         Box::pin(async move {
             let memory = self.memory();
-            Ok(memory.retained.anchors.iter().rfind(|record| record.purpose == purpose).cloned())
+            let anchors = memory.retained.anchors.iter().filter(|record| record.purpose == purpose);
+            Ok(anchors.max_by_key(|record| (record.at, record.number)).cloned())
         })
     }
 

@@ -8,12 +8,14 @@ use tenure_api::token::ListedToken;
 use tenure_api::wire;
 use tenure_core::chain::Hash;
 use tenure_core::event::{Event, LeaseEnd};
-use tenure_core::id::{Actor, Epoch, Namespace, RequestId, Revision, TaskId};
+use tenure_core::id::{Actor, CursorName, Epoch, Namespace, RequestId, Revision, SagaId, TaskId};
+use tenure_core::task::Terminal;
 use tenure_core::time::Time;
 
-use super::carried::{CarriedLease, CarriedRequest, ReplayItem};
+use super::carried::{CarriedAnchor, CarriedFollower, CarriedLease, CarriedRequest, ReplayItem};
 use crate::codec::{Sealed, read_data};
 use crate::remembered::{RememberedAnswer, Request};
+use crate::retention::{AnchorPurpose, PrunedTask};
 use crate::stored_json as stored;
 
 /// The version of the format.
@@ -69,12 +71,18 @@ impl ExportHeader {
 pub struct ExportCounts {
     /// All lines before the end, the header too.
     pub lines: u64,
+    /// Records of anchors.
+    pub anchors: u64,
+    /// Pruned tasks, which are in the lines of the anchors that they were pruned behind.
+    pub pruned: u64,
     /// Events.
     pub events: u64,
     /// Leases.
     pub leases: u64,
     /// Remembered request ids.
     pub requests: u64,
+    /// Named cursors of followers.
+    pub followers: u64,
     /// Tokens.
     pub tokens: u64,
 }
@@ -83,6 +91,10 @@ impl ExportCounts {
     /// Counts an item.
     pub fn count(&mut self, item: &ReplayItem) {
         match item {
+            ReplayItem::Anchor(anchor) => {
+                self.anchors += 1;
+                self.pruned += anchor.pruned.len() as u64;
+            }
             ReplayItem::Event(_) => self.events += 1,
             ReplayItem::Lease(_) => self.leases += 1,
             ReplayItem::Request(_) => self.requests += 1,
@@ -95,6 +107,8 @@ impl ExportCounts {
 pub enum ExportLine {
     /// What a store takes with others in one transaction.
     Item(ReplayItem),
+    /// A named cursor.
+    Follower(Box<CarriedFollower>),
     /// A token, by the hash of its secret.
     Token(Box<ListedToken>),
     /// The last line: what came before it, and the SHA-256 of all its bytes.
@@ -104,11 +118,76 @@ pub enum ExportLine {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum LineJson {
+    Anchor(AnchorJson),
     Event(EventJson),
     Lease(Box<LeaseJson>),
     Request(RequestJson),
+    Follower(FollowerJson),
     Token(Box<ListedToken>),
     End(EndJson),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnchorJson {
+    #[serde(with = "wire")]
+    purpose: AnchorPurpose,
+    cursor: String,
+    #[serde(with = "wire")]
+    root: Hash,
+    lines: u64,
+    #[serde(with = "wire")]
+    at: Time,
+    #[serde(with = "wire")]
+    by: Actor,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pruned: Vec<PrunedJson>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PrunedJson {
+    #[serde(with = "wire")]
+    namespace: Namespace,
+    #[serde(with = "wire")]
+    id: TaskId,
+    #[serde(with = "wire")]
+    saga_id: SagaId,
+    #[serde(with = "wire")]
+    number: Revision,
+    #[serde(with = "wire")]
+    head: Hash,
+    #[serde(with = "wire")]
+    state: Terminal,
+    #[serde(with = "wire")]
+    finished_at: Time,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FollowerJson {
+    #[serde(with = "wire")]
+    namespace: Namespace,
+    #[serde(with = "wire")]
+    name: CursorName,
+    events: u64,
+    #[serde(with = "wire")]
+    root: Hash,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<LastSeenJson>,
+    #[serde(with = "wire")]
+    moved_at: Time,
+    #[serde(with = "wire")]
+    moved_by: Actor,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LastSeenJson {
+    #[serde(with = "wire")]
+    task: Option<TaskId>,
+    #[serde(with = "wire")]
+    number: Revision,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -172,12 +251,14 @@ impl ExportLine {
     /// The line, without its end.
     pub fn into_json(self) -> String {
         let json = match self {
+            ExportLine::Item(ReplayItem::Anchor(anchor)) => LineJson::Anchor(AnchorJson::of(*anchor)),
             ExportLine::Item(ReplayItem::Event(sealed)) => LineJson::Event(EventJson::of(*sealed)),
             ExportLine::Item(ReplayItem::Lease(lease)) => {
                 let CarriedLease { namespace, task, revision, lease } = *lease;
                 LineJson::Lease(Box::new(LeaseJson { namespace, task, revision, lease }))
             }
             ExportLine::Item(ReplayItem::Request(request)) => LineJson::Request(RequestJson::of(*request)),
+            ExportLine::Follower(follower) => LineJson::Follower(FollowerJson::of(*follower)),
             ExportLine::Token(token) => LineJson::Token(token),
             ExportLine::End(counts, sha256) => LineJson::End(EndJson { counts, sha256 }),
         };
@@ -187,6 +268,7 @@ impl ExportLine {
     /// Reads a line; an error says what is wrong with it.
     pub fn read(line: &str) -> Result<ExportLine, String> {
         Ok(match serde_json::from_str(line).map_err(words_of)? {
+            LineJson::Anchor(anchor) => ExportLine::Item(ReplayItem::Anchor(Box::new(anchor.carried()))),
             LineJson::Event(event) => ExportLine::Item(ReplayItem::Event(Box::new(event.sealed()?))),
             LineJson::Lease(lease) => {
                 let LeaseJson { namespace, task, revision, lease } = *lease;
@@ -198,9 +280,58 @@ impl ExportLine {
                 })))
             }
             LineJson::Request(request) => ExportLine::Item(ReplayItem::Request(Box::new(request.carried()?))),
+            LineJson::Follower(follower) => ExportLine::Follower(Box::new(follower.carried())),
             LineJson::Token(token) => ExportLine::Token(token),
             LineJson::End(EndJson { counts, sha256 }) => ExportLine::End(counts, sha256),
         })
+    }
+}
+
+impl AnchorJson {
+    fn of(carried: CarriedAnchor) -> AnchorJson {
+        let CarriedAnchor { purpose, cursor, root, lines, at, by, pruned } = carried;
+        AnchorJson {
+            purpose,
+            cursor,
+            root,
+            lines,
+            at,
+            by,
+            pruned: pruned.into_iter().map(PrunedJson::of).collect(),
+        }
+    }
+
+    fn carried(self) -> CarriedAnchor {
+        let AnchorJson { purpose, cursor, root, lines, at, by, pruned } = self;
+        let pruned = pruned.into_iter().map(|one| one.pruned_at(at)).collect();
+        CarriedAnchor { purpose, cursor, root, lines, at, by, pruned }
+    }
+}
+
+impl PrunedJson {
+    fn of(pruned: PrunedTask) -> PrunedJson {
+        let PrunedTask { namespace, id, saga_id, number, head, state, finished_at, .. } = pruned;
+        PrunedJson { namespace, id, saga_id, number, head, state, finished_at }
+    }
+
+    /// A task is pruned in the transaction that records its anchor, and at the same time.
+    fn pruned_at(self, pruned_at: Time) -> PrunedTask {
+        let PrunedJson { namespace, id, saga_id, number, head, state, finished_at } = self;
+        PrunedTask { namespace, id, saga_id, number, head, state, finished_at, pruned_at, anchor: 0 }
+    }
+}
+
+impl FollowerJson {
+    fn of(carried: CarriedFollower) -> FollowerJson {
+        let CarriedFollower { namespace, name, events, root, last, moved_at, moved_by } = carried;
+        let last = last.map(|(subject, number)| LastSeenJson { task: subject.task().cloned(), number });
+        FollowerJson { namespace, name, events, root, last, moved_at, moved_by }
+    }
+
+    fn carried(self) -> CarriedFollower {
+        let FollowerJson { namespace, name, events, root, last, moved_at, moved_by } = self;
+        let last = last.map(|LastSeenJson { task, number }| (task.into(), number));
+        CarriedFollower { namespace, name, events, root, last, moved_at, moved_by }
     }
 }
 
@@ -284,6 +415,41 @@ mod tests {
         assert!(nameless.contains("happens to a task"), "{nameless}");
         let missing = ExportLine::read(&SWEPT.replace("\"task\":null,", "")).expect_err("refused");
         assert!(missing.contains("missing field `task`"), "{missing}");
+    }
+
+    #[test]
+    fn anchors_and_followers_are_written_as_they_were_read_and_say_nothing_of_numbers_and_places() {
+        let hash = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
+        let pruned = format!(
+            r#"{{"namespace":"default","id":"t","saga_id":"s","number":3,"head":"{hash}","state":"failed","finished_at":"2026-01-31T12:00:00.000001Z"}}"#
+        );
+        let anchor = |purpose: &str, rest: &str| {
+            format!(
+                r#"{{"anchor":{{"purpose":"{purpose}","cursor":"e7","root":"{hash}","lines":1,"at":"2026-01-31T12:00:00.000001Z","by":"ops"{rest}}}}}"#
+            )
+        };
+        let follower = |rest: &str| {
+            format!(
+                r#"{{"follower":{{"namespace":"default","name":"mailer","events":2,"root":"{hash}",{rest}"moved_at":"2026-01-31T12:00:00.000001Z","moved_by":"ops"}}}}"#
+            )
+        };
+        for line in [
+            anchor("audit", ""),
+            anchor("prune", &format!(r#","pruned":[{pruned}]"#)),
+            follower(""),
+            follower(r#""last":{"task":"t","number":2},"#),
+        ] {
+            assert_eq!(ExportLine::read(&line).expect(&line).into_json(), line);
+        }
+        for (line, why) in [
+            (anchor("other", ""), "other"),
+            (anchor("prune", &format!(r#","pruned":[{}]"#, pruned.replace("failed", "running"))), "running"),
+            (anchor("audit", r#","number":4"#), "unknown field `number`"),
+            (follower(r#""cursor":"e7","#), "unknown field `cursor`"),
+        ] {
+            let refused = ExportLine::read(&line).expect_err(&line);
+            assert!(refused.contains(why), "{refused}");
+        }
     }
 
     #[test]

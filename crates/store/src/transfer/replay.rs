@@ -3,6 +3,7 @@
 //! An event is taken only if it continues the history that the store has: by its number, its hash and its time, and if it fits the
 //! task. The rows of the task follow from it as they follow from a decision.
 
+use tenure_api::instant;
 use tenure_core::apply::apply;
 use tenure_core::case::Names;
 use tenure_core::chain::Hash;
@@ -12,10 +13,13 @@ use tenure_core::id::{Namespace, Revision, SagaId, TaskId};
 use tenure_core::task::{Lease, Task};
 use tenure_core::time::Time;
 
-use super::carried::{CarriedLease, CarriedRequest, ReplayItem, ReplayVerdict, TIME_AHEAD_MAX};
+use super::carried::{
+    CarriedAnchor, CarriedLease, CarriedRequest, ReplayItem, ReplayVerdict, TIME_AHEAD_MAX,
+};
 use crate::codec::{Sealed, seal};
 use crate::execute::REQUEST_MEMORY;
 use crate::namespace_history::{NamespaceHead, NamespaceRows};
+use crate::retention::{AnchorPurpose, PrunedTask};
 use crate::rows::{Change, Rows, StoredTask};
 
 /// The rows of a store for a replay.
@@ -27,6 +31,15 @@ pub trait ReplayRows: NamespaceRows {
         subject: &Subject,
         number: Revision,
     ) -> Result<Option<Hash>, Self::Fault>;
+
+    /// What is left of a pruned task.
+    fn pruned(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<PrunedTask>, Self::Fault>;
+
+    /// Whether an anchor is recorded that is the same but for its number.
+    fn has_anchor(&mut self, anchor: &CarriedAnchor) -> Result<bool, Self::Fault>;
+
+    /// Records an anchor under the next number, and what was pruned behind it. The names of those tasks are free.
+    fn record_anchor(&mut self, anchor: CarriedAnchor) -> Result<(), Self::Fault>;
 }
 
 /// What a replay came to.
@@ -49,12 +62,13 @@ pub fn replay<R: ReplayRows>(rows: &mut R, items: &[ReplayItem], now: Time) -> R
         Replayed { verdicts: Vec::with_capacity(items.len()), written: Vec::new(), newest: Time::MIN };
     for item in items {
         let taken = match item {
+            ReplayItem::Anchor(anchor) => take_anchor(rows, anchor, now)?,
             ReplayItem::Event(sealed) => take_event(rows, sealed, now)?,
             ReplayItem::Lease(lease) => take_lease(rows, lease, now)?,
             ReplayItem::Request(request) => take_request(rows, request, now)?,
         };
         let verdict = taken.unwrap_or_else(ReplayVerdict::Refused);
-        if verdict == ReplayVerdict::Written {
+        if matches!(verdict, ReplayVerdict::Written | ReplayVerdict::Part { .. }) {
             replayed.newest = replayed.newest.max(latest(item));
             if let ReplayItem::Event(sealed) = item {
                 replayed.written.push(sealed.event.at);
@@ -68,6 +82,7 @@ pub fn replay<R: ReplayRows>(rows: &mut R, items: &[ReplayItem], now: Time) -> R
 /// The latest instant at which something of an item happened.
 fn latest(item: &ReplayItem) -> Time {
     match item {
+        ReplayItem::Anchor(carried) => carried.at,
         ReplayItem::Event(sealed) => sealed.event.at,
         ReplayItem::Lease(carried) => carried.lease.heartbeat_at.max(carried.lease.progressed_at),
         ReplayItem::Request(carried) => carried.request.at,
@@ -78,6 +93,95 @@ fn is_ahead(at: Time, now: Time) -> Option<String> {
     (at > now + TIME_AHEAD_MAX).then(|| {
         "it happened later than the time of this store; set the clocks of both machines, and import again"
             .to_owned()
+    })
+}
+
+// ---- anchors, and what was pruned behind them ----------------------------------------------------------------
+
+fn take_anchor<R: ReplayRows>(rows: &mut R, carried: &CarriedAnchor, now: Time) -> Result<Taken, R::Fault> {
+    if let Some(reason) = is_ahead(carried.at, now) {
+        return Ok(Err(reason));
+    }
+    match carried.purpose {
+        AnchorPurpose::Prune => take_pruned(rows, carried),
+        AnchorPurpose::Audit if !carried.pruned.is_empty() => {
+            Ok(Err("nothing is pruned behind an anchor that was made to verify against".to_owned()))
+        }
+        AnchorPurpose::Audit if rows.has_anchor(carried)? => Ok(Ok(ReplayVerdict::Skipped)),
+        AnchorPurpose::Audit => {
+            rows.record_anchor(carried.clone())?;
+            Ok(Ok(ReplayVerdict::Written))
+        }
+    }
+}
+
+/// Each task is taken or refused for itself. The anchor that is recorded is over those that are taken, so that its root is that of
+/// what this store has behind it.
+fn take_pruned<R: ReplayRows>(rows: &mut R, carried: &CarriedAnchor) -> Result<Taken, R::Fault> {
+    let is_in_order =
+        carried.pruned.is_sorted_by(|one, other| (&one.namespace, &one.id) < (&other.namespace, &other.id));
+    if !is_in_order || CarriedAnchor::lines_of(&carried.pruned) != (carried.lines, carried.root) {
+        return Ok(Err(
+            "the tasks in it are not those that were pruned behind this anchor, whose root is another one: one of them was changed"
+                .to_owned(),
+        ));
+    }
+    let (mut taken, mut refused) = (Vec::new(), Vec::new());
+    for task in &carried.pruned {
+        match pruned_here(rows, task)? {
+            PrunedHere::Not => taken.push(task.clone()),
+            PrunedHere::There => {}
+            PrunedHere::Refused(reason) => refused.push(reason),
+        }
+    }
+    let refused = (!refused.is_empty()).then(|| refused.join("; "));
+    if taken.is_empty() {
+        return Ok(refused.map_or(Ok(ReplayVerdict::Skipped), Err));
+    }
+    let pruned = taken.len() as u64;
+    let is_whole = taken.len() == carried.pruned.len();
+    let (lines, root) = CarriedAnchor::lines_of(&taken);
+    rows.record_anchor(CarriedAnchor { lines, root, pruned: taken, ..carried.clone() })?;
+    Ok(Ok(if is_whole { ReplayVerdict::Written } else { ReplayVerdict::Part { pruned, refused } }))
+}
+
+/// What a store has under the names of a task that was pruned elsewhere.
+enum PrunedHere {
+    Not,
+    /// It was pruned here, too, or is here whole.
+    There,
+    Refused(String),
+}
+
+fn pruned_here<R: ReplayRows>(rows: &mut R, task: &PrunedTask) -> Result<PrunedHere, R::Fault> {
+    let PrunedTask { namespace, id, saga_id, number, head, .. } = task;
+    if let Some(here) = rows.pruned(namespace, id)? {
+        let is_the_same = (here.number, here.head, &here.saga_id) == (*number, *head, saga_id);
+        return Ok(if is_the_same {
+            PrunedHere::There
+        } else {
+            PrunedHere::Refused(format!(
+                "{namespace}/{id} was pruned in this store, too, with another history"
+            ))
+        });
+    }
+    if let Some(here) = rows.task(namespace, id)? {
+        // The store has more of it than the file, and prunes it in its own time.
+        let is_the_same = (here.task.revision, here.head) == (*number, *head);
+        return Ok(if is_the_same {
+            PrunedHere::There
+        } else {
+            PrunedHere::Refused(format!(
+                "{namespace}/{id} was pruned behind event {}, and is a task of this store with another history",
+                number.0
+            ))
+        });
+    }
+    Ok(match rows.names(namespace, id, saga_id)? {
+        Names::Free => PrunedHere::Not,
+        Names::Taken => PrunedHere::Refused(format!(
+            "in {namespace} the id {id} or the saga id {saga_id} is taken by another task"
+        )),
     })
 }
 
@@ -187,11 +291,17 @@ fn gap(event: &Event, stored: u64) -> String {
     }
 }
 
-fn taken_name<R: Rows>(
+fn taken_name<R: ReplayRows>(
     rows: &mut R,
     (namespace, id): (&Namespace, &TaskId),
     saga_id: &SagaId,
 ) -> Result<Option<String>, R::Fault> {
+    if let Some(pruned) = rows.pruned(namespace, id)? {
+        return Ok(Some(format!(
+            "the task {namespace}/{id} was pruned in this store at {}, and does not come back",
+            instant::print_seconds(pruned.pruned_at)
+        )));
+    }
     Ok(match rows.names(namespace, id, saga_id)? {
         Names::Free => None,
         Names::Taken => {

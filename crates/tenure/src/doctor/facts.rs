@@ -9,8 +9,10 @@ use tenure_store::Error;
 use tenure_store::access::Token;
 use tenure_store::health::StoreHealth;
 use tenure_store::overview::Overview;
+use tenure_store::retention::AnchorRecord;
 
 use crate::audit::Finding;
+pub use crate::audit::recorded::RootComparison;
 
 /// Where a store is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,8 +46,8 @@ pub struct Facts {
     pub tokens: Result<Vec<Token>, Error>,
     /// The verification of its history.
     pub chain: Result<ChainFacts, Error>,
-    /// What an anchor says, if one was given.
-    pub anchor: Option<Result<AnchorFacts, Error>>,
+    /// What an anchor says.
+    pub anchor: Result<AnchorLook, Error>,
     /// What is known of recovery's settings here.
     pub recovery: RecoverySettings,
 }
@@ -157,6 +159,15 @@ pub struct ChainFacts {
     pub findings: Vec<Finding>,
     /// Whether everything was verified.
     pub is_all: bool,
+}
+
+/// The anchor that was looked at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AnchorLook {
+    /// One that was given.
+    Given(AnchorFacts),
+    /// None was given: what the store has recorded of the newest one, and what its root shows. None if none was recorded.
+    Recorded(Option<(AnchorRecord, RootComparison)>),
 }
 
 /// What an anchor says.

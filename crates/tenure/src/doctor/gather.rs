@@ -5,12 +5,14 @@ use tenure_core::id::{Namespace, TaskId};
 use tenure_core::task::State;
 use tenure_core::time::Time;
 use tenure_store::health::{IntegrityCheck, StoreHealth};
+use tenure_store::retention::{AnchorPurpose, AnchorRecord};
 use tenure_store::{Cursor, Error, EventFilter, Filter, Order, PageSize};
 
 use crate::audit::newest::{VerifiedPart, VerifyLimits, verify_all, verify_newest};
+use crate::audit::recorded::compare_root;
 use crate::doctor::facts::{
-    AnchorFacts, ChainFacts, ClockFacts, Facts, LateFacts, LateTask, NamespaceFacts, ReadTasks, StoreKind,
-    TaskName,
+    AnchorFacts, AnchorLook, ChainFacts, ClockFacts, Facts, LateFacts, LateTask, NamespaceFacts, ReadTasks,
+    RootComparison, StoreKind, TaskName,
 };
 use crate::doctor::options::{CheckDepth, DoctorAnchor, DoctorOptions};
 use crate::doctor::thresholds as at;
@@ -46,8 +48,8 @@ pub(super) async fn gather(
         tokens: ledger.tokens().await,
         chain: chain(ledger, options).await,
         anchor: match anchor {
-            Some(anchor) => Some(anchor_facts(ledger, anchor).await),
-            None => None,
+            Some(anchor) => anchor_facts(ledger, anchor).await.map(AnchorLook::Given),
+            None => recorded_anchor(ledger, options).await.map(AnchorLook::Recorded),
         },
         recovery: options.recovery.clone(),
     })
@@ -135,12 +137,16 @@ async fn late(ledger: &Ledger, only_in: Option<&Namespace>) -> Result<LateFacts,
     Ok(LateFacts { count: tasks.len() as u64, has_more: after.is_some(), oldest })
 }
 
+/// How much of a history is read, unless all is.
+fn limits() -> VerifyLimits {
+    VerifyLimits { tasks_max: at::CHAIN_TASKS, until: Moment::now() + at::CHAIN_TIME.into() }
+}
+
 async fn chain(ledger: &Ledger, options: &DoctorOptions) -> Result<ChainFacts, Error> {
     let (store, only_in) = (ledger.store().as_ref(), options.namespace.as_ref());
     let anchor = options.anchor.as_ref().map(|given| &given.anchor);
-    let limits = VerifyLimits { tasks_max: at::CHAIN_TASKS, until: Moment::now() + at::CHAIN_TIME.into() };
     let VerifiedPart { report, is_all } = match options.depth {
-        CheckDepth::Newest => verify_newest(store, only_in, anchor, limits).await?,
+        CheckDepth::Newest => verify_newest(store, only_in, anchor, limits()).await?,
         CheckDepth::Whole => verify_all(store, only_in, anchor).await?,
     };
     Ok(ChainFacts { tasks: report.tasks, events: report.events, findings: report.findings, is_all })
@@ -152,4 +158,19 @@ async fn anchor_facts(ledger: &Ledger, given: &DoctorAnchor) -> Result<AnchorFac
     let page = ledger.store().events(EventFilter::default(), Some(after), size).await?;
     let uncovered_since = page.items.first().map(|recorded| recorded.event.at);
     Ok(AnchorFacts { file: given.file.clone(), lines: given.anchor.lines.len() as u64, uncovered_since })
+}
+
+/// The newest anchor that was made to verify against, and what its root shows.
+async fn recorded_anchor(
+    ledger: &Ledger,
+    options: &DoctorOptions,
+) -> Result<Option<(AnchorRecord, RootComparison)>, Error> {
+    let store = ledger.store().as_ref();
+    let Some(record) = store.retention().newest_anchor(AnchorPurpose::Audit).await? else { return Ok(None) };
+    let comparison = match (&options.namespace, options.depth) {
+        (Some(_), _) => RootComparison::OneNamespace,
+        (None, CheckDepth::Newest) => compare_root(store, &record, Some(&limits())).await?,
+        (None, CheckDepth::Whole) => compare_root(store, &record, None).await?,
+    };
+    Ok(Some((record, comparison)))
 }

@@ -5,9 +5,10 @@ use tenure_api::instant::{print_seconds, rough};
 use tenure_core::refusal::Code;
 use tenure_core::time::Span;
 use tenure_store::access::Token;
+use tenure_store::retention::AnchorRecord;
 
 use crate::audit::Finding;
-use crate::doctor::facts::{AnchorFacts, ChainFacts, Facts, StoreKind};
+use crate::doctor::facts::{AnchorFacts, AnchorLook, ChainFacts, Facts, RootComparison, StoreKind};
 use crate::doctor::outcome::{CheckOutcome, count, looking_command, named, pass, skipped, unreadable};
 use crate::doctor::thresholds as at;
 use crate::shell::quoted;
@@ -48,36 +49,85 @@ fn chain(facts: &Facts) -> CheckOutcome {
 }
 
 fn anchor(facts: &Facts) -> CheckOutcome {
-    let (name, now) = (CheckName::Anchor, facts.now());
-    let date = print_seconds(now);
-    let write = format!("tenure audit anchor > anchor-{}", date.split('T').next().unwrap_or_default());
-    let AnchorFacts { file, lines, uncovered_since } = match &facts.anchor {
-        Some(Ok(anchor)) => anchor,
+    let name = CheckName::Anchor;
+    match &facts.anchor {
+        Ok(AnchorLook::Given(anchor)) => given_anchor(anchor, facts),
+        Ok(AnchorLook::Recorded(recorded)) => recorded_anchor(recorded.as_ref(), facts),
         // Its cursor lies past the end of the history, or is one of another kind of store.
-        Some(Err(error)) if error.code() == Some(Code::Invalid) => {
+        Err(error) if error.code() == Some(Code::Invalid) => {
             let words = format!("the anchor is not of this store, or events were cut off since: {error}");
             let verify = "tenure audit verify";
-            return CheckResult::new(name, Verdict::Fail, words).mended_by(verify).into();
+            CheckResult::new(name, Verdict::Fail, words).mended_by(verify).into()
         }
-        Some(Err(error)) => return unreadable(name, error, facts),
-        None => {
-            let words = "no anchor was given with --anchor: without one nothing shows whether the newest events of a task \
-                         or whole tasks were cut off";
-            return CheckResult::new(name, Verdict::Warn, words).mended_by(write).into();
-        }
-    };
-    let result = match uncovered_since.map(|since| now.since(since)) {
+        Err(error) => unreadable(name, error, facts),
+    }
+}
+
+/// The command that writes an anchor, and records it.
+fn write_anchor(facts: &Facts) -> String {
+    let date = print_seconds(facts.now());
+    format!("tenure audit anchor > anchor-{}", date.split('T').next().unwrap_or_default())
+}
+
+fn given_anchor(anchor: &AnchorFacts, facts: &Facts) -> CheckOutcome {
+    let (name, AnchorFacts { file, lines, uncovered_since }) = (CheckName::Anchor, anchor);
+    let result = match uncovered_since.map(|since| facts.now().since(since)) {
         None => pass(name, format!("{file} covers every event")),
         Some(age) if age <= at::ANCHOR_WARN => {
             pass(name, format!("{file} covers everything but the last {}", rough(age)))
         }
         Some(age) => {
             let words = format!("{file} does not cover the events of the last {}", rough(age));
-            CheckResult::new(name, Verdict::Warn, words).mended_by(write)
+            CheckResult::new(name, Verdict::Warn, words).mended_by(write_anchor(facts))
         }
     };
     let since = uncovered_since.map(tenure_api::instant::print);
     result.fact("file", file.as_str()).fact("tasks", *lines).fact("uncovered_since", since).into()
+}
+
+/// A record has a root and no lines: it shows what is missing, but not where.
+fn recorded_anchor(recorded: Option<&(AnchorRecord, RootComparison)>, facts: &Facts) -> CheckOutcome {
+    let name = CheckName::Anchor;
+    let Some((record, comparison)) = recorded else {
+        let words = "no anchor was ever recorded: without one nothing shows whether the newest events of a task or whole tasks \
+                     were cut off. Keep its file elsewhere";
+        return CheckResult::new(name, Verdict::Warn, words).mended_by(write_anchor(facts)).into();
+    };
+    let age = facts.now().since(record.at);
+    let recorded = format!("{} recorded the newest anchor {} ago", record.by, rough(age));
+    let shows = match comparison {
+        RootComparison::Same => Ok("and the history still has its root"),
+        RootComparison::Other => Ok(
+            "and the history has another root: tasks changed while it was made, or were changed or cut off since; only its file tells \
+             which, pass it with --anchor",
+        ),
+        RootComparison::PrunedSince => {
+            Ok("and its root can't be compared, because tasks were pruned since; pass its file with --anchor")
+        }
+        RootComparison::TooMany => {
+            Ok("and its root was not compared, because there are many tasks; --deep reads them")
+        }
+        RootComparison::OneNamespace => Ok("and its root is over all namespaces"),
+        RootComparison::Missing(missing) => Err(*missing),
+    };
+    let result = match shows {
+        Err(missing) => {
+            let words = format!(
+                "{recorded}, and {} that it has {} not here any more, nor pruned; its file says which, pass it with --anchor. Copy the \
+                 store before you change anything",
+                count(missing, "task"),
+                if missing == 1 { "is" } else { "are" }
+            );
+            CheckResult::new(name, Verdict::Fail, words).mended_by("tenure audit verify")
+        }
+        Ok(shows) if age > at::RECORDED_WARN => {
+            let words = format!("{recorded}, {shows}. Nothing shows what was cut off since");
+            CheckResult::new(name, Verdict::Warn, words).mended_by(write_anchor(facts))
+        }
+        Ok(shows) => pass(name, format!("{recorded}, {shows}")),
+    };
+    let at = tenure_api::instant::print(record.at);
+    result.fact("recorded_at", at).fact("by", record.by.as_str()).fact("tasks", record.lines).into()
 }
 
 fn clock(facts: &Facts) -> CheckOutcome {

@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
+use tenure_core::chain::Hash;
+use tenure_core::id::Actor;
 use tenure_core::time::{Span, Time};
 use tenure_store::health::{
     FileHealth, Integrity, PathKind, Permissions, PostgresHealth, Standby, StoreHealth,
 };
+use tenure_store::retention::{AnchorPurpose, AnchorRecord};
 use tenure_store::{Error, Failure};
 
 use super::*;
@@ -25,7 +28,7 @@ fn facts(kind: StoreKind, health: StoreHealth) -> Facts {
         late: Ok(LateFacts::default()),
         tokens: Ok(Vec::new()),
         chain: Ok(ChainFacts { tasks: 0, events: 0, findings: Vec::new(), is_all: true }),
-        anchor: None,
+        anchor: Ok(AnchorLook::Recorded(None)),
         recovery: RecoverySettings::Unknown,
     }
 }
@@ -192,4 +195,47 @@ fn a_clock_is_judged_by_both_of_its_readings() {
     assert_eq!(apart(0, 20, 30), Verdict::Pass, "a slow answer is no difference");
     assert_eq!(apart(0, 36, 30), Verdict::Warn);
     assert_eq!(apart(400, 90, 401), Verdict::Fail);
+}
+
+#[test]
+fn the_record_of_an_anchor_is_judged_by_its_age_and_says_what_its_root_can_not_show() {
+    let facts_of = |ago: Span, comparison| {
+        let record = AnchorRecord {
+            number: 1,
+            purpose: AnchorPurpose::Audit,
+            cursor: "e1".to_owned(),
+            root: Hash([0; 32]),
+            lines: 7,
+            at: at(0) - ago,
+            by: Actor::new("ann").expect("a name"),
+        };
+        let mut facts = in_file(file());
+        facts.anchor = Ok(AnchorLook::Recorded(Some((record, comparison))));
+        facts
+    };
+    let week = thresholds::RECORDED_WARN;
+    let old = Span::from_micros(week.as_micros() + 1);
+    assert_eq!(verdict(&facts_of(week, RootComparison::Same), CheckName::Anchor), Verdict::Pass);
+    assert_eq!(verdict(&facts_of(old, RootComparison::Same), CheckName::Anchor), Verdict::Warn);
+    let says = |comparison| {
+        let check = check(&facts_of(Span::ZERO, comparison), CheckName::Anchor);
+        (check.verdict, check.says)
+    };
+    for (comparison, words) in [
+        (RootComparison::Same, "still has its root"),
+        (RootComparison::Other, "only its file tells which, pass it with --anchor"),
+        (RootComparison::PrunedSince, "tasks were pruned since"),
+        (RootComparison::TooMany, "--deep reads them"),
+        (RootComparison::OneNamespace, "over all namespaces"),
+    ] {
+        let (verdict, said) = says(comparison);
+        assert_eq!(verdict, Verdict::Pass, "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+    // However young it is.
+    let (verdict, said) = says(RootComparison::Missing(2));
+    assert_eq!(verdict, Verdict::Fail);
+    assert!(said.contains("2 tasks that it has are not here any more"), "{said}");
+    let unreadable = Facts { anchor: Err(Error::Corrupt(Failure::from("odd"))), ..in_file(file()) };
+    assert_eq!(check(&unreadable, CheckName::Anchor).verdict, Verdict::Fail);
 }

@@ -46,6 +46,8 @@ pub const INTEGRITY_BYTES: u64 = 1_024 * MIB;
 
 /// How long events may go without an anchor that covers them: warns after that.
 pub const ANCHOR_WARN: Span = Span::from_days(7);
+/// How long ago the newest anchor may have been recorded: warns after that.
+pub const RECORDED_WARN: Span = Span::from_days(7);
 /// How many of the newest tasks are verified, unless all are.
 pub const CHAIN_TASKS: usize = 1_000;
 /// How long that may take.

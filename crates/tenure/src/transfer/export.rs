@@ -10,15 +10,19 @@ use tenure_core::time::Span;
 use tenure_store::codec::{Sealed, seal};
 use tenure_store::execute::REQUEST_MEMORY;
 use tenure_store::recent::RecentTasks;
+use tenure_store::retention::AnchorPurpose;
 use tenure_store::transfer::{
-    CarriedLease, CarriedRequest, EXPORT_FORMAT, ExportCounts, ExportHeader, ExportLine, ReplayItem,
+    CarriedAnchor, CarriedLease, CarriedRequest, EXPORT_FORMAT, ExportCounts, ExportHeader, ExportLine,
+    ReplayItem,
 };
 use tenure_store::{
     Cursor, Error, EventFilter, Filter, Order, Page, PageSize, Recorded, Store, TransferStore,
 };
 
+use super::followers::Traces;
 use super::lines::LinesDigest;
 use super::movable::movable;
+use super::place::place;
 
 /// The program, as the first line of what it writes names it.
 pub(crate) const WRITTEN_BY: &str = concat!("tenure ", env!("CARGO_PKG_VERSION"));
@@ -26,6 +30,8 @@ pub(crate) const WRITTEN_BY: &str = concat!("tenure ", env!("CARGO_PKG_VERSION")
 const PAGE: PageSize = PageSize { items: 1_000, bytes: 4 * 1024 * 1024 };
 /// How many remembered requests are read at once; each may have a thousand tasks of an answer.
 const REQUESTS: usize = 64;
+/// How many records of anchors are read at once. What was pruned behind each is read with it, up to a hundred tasks.
+const ANCHORS: usize = 100;
 /// What the head of an open task takes in memory, roughly.
 const HEAD_BYTES: usize = 512;
 /// A transaction that is younger than this may have been open when the export began, so that its events are not exported.
@@ -60,9 +66,12 @@ pub struct Exporter<'s> {
     /// The last cursor of the history that is exported.
     end: Cursor,
     stage: Stage,
+    /// How many times tasks were pruned when it began.
+    prunes: u64,
     heads: RecentTasks<Option<(Revision, Hash)>>,
     /// The heads of the histories of namespaces themselves.
     namespaces: HashMap<Namespace, (Revision, Hash)>,
+    traces: Traces,
     counts: ExportCounts,
     digest: LinesDigest,
 }
@@ -70,9 +79,11 @@ pub struct Exporter<'s> {
 /// What comes next, behind which place.
 enum Stage {
     Header,
+    Anchors(u64),
     Events(Option<Cursor>),
     Leases(Option<Cursor>),
     Requests(Option<(Namespace, RequestId)>),
+    Followers,
     Tokens,
     End,
     Over,
@@ -82,6 +93,8 @@ impl<'s> Exporter<'s> {
     /// Fixes what is exported: all that happened so far.
     pub async fn begin(store: &'s dyn Store, tokens: TokenHashes) -> Result<Exporter<'s>, Error> {
         let moved = movable(store, "an export")?;
+        // Before all that is read of the store, so that it is noticed whenever something is pruned meanwhile.
+        let prunes = moved.prunes().await?;
         let contents = moved.contents().await?;
         let header = ExportHeader {
             tenure_export: EXPORT_FORMAT,
@@ -97,6 +110,8 @@ impl<'s> Exporter<'s> {
             header,
             end: moved.end_of_history().await?,
             stage: Stage::Header,
+            prunes,
+            traces: Traces::read(moved).await?,
             heads: RecentTasks::default(),
             namespaces: HashMap::new(),
             counts: ExportCounts::default(),
@@ -115,11 +130,16 @@ impl<'s> Exporter<'s> {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Header => {
                 self.write(&mut lines, self.header.to_json());
-                Stage::Events(None)
+                Stage::Anchors(0)
             }
+            Stage::Anchors(after) => self.anchors(after, &mut lines).await?,
             Stage::Events(after) => self.events(after, &mut lines).await?,
             Stage::Leases(after) => self.leases(after, &mut lines).await?,
             Stage::Requests(after) => self.requests(after, &mut lines).await?,
+            Stage::Followers => {
+                self.followers(&mut lines);
+                Stage::Tokens
+            }
             Stage::Tokens => {
                 self.tokens(&mut lines).await?;
                 Stage::End
@@ -147,14 +167,50 @@ impl<'s> Exporter<'s> {
         self.write(lines, ExportLine::Item(item).into_json());
     }
 
+    async fn anchors(&mut self, after: u64, lines: &mut Vec<u8>) -> Result<Stage, Error> {
+        let records = self.store.retention().anchors(after, ANCHORS).await?;
+        let Some(last) = records.last().map(|last| last.number) else { return Ok(Stage::Events(None)) };
+        for record in records {
+            let pruned = match record.purpose {
+                AnchorPurpose::Audit => Vec::new(),
+                AnchorPurpose::Prune => self.moved.pruned_behind(record.number).await?,
+            };
+            let (number, is_prune) = (record.number, record.purpose == AnchorPurpose::Prune);
+            let carried = CarriedAnchor::of(record, pruned);
+            // An import would refuse it.
+            if is_prune && CarriedAnchor::lines_of(&carried.pruned) != (carried.lines, carried.root) {
+                let words =
+                    format!("the record of the tasks that were pruned behind anchor {number} was changed");
+                return Err(corrupt(&words));
+            }
+            self.write_item(lines, ReplayItem::Anchor(Box::new(carried)));
+        }
+        Ok(Stage::Anchors(last))
+    }
+
+    /// A page has nothing of the tasks that went before it was read, and others may have a part of them.
+    async fn must_be_whole(&self) -> Result<(), Error> {
+        let prunes = self.moved.prunes().await?;
+        if prunes == self.prunes {
+            return Ok(());
+        }
+        Err(Error::Unavailable(
+            "tasks were pruned while the export ran, so it lacks a part of them and is not whole; stop `tenure prune` and \
+             `serve --retain` until it is done, and export again"
+                .into(),
+        ))
+    }
+
     async fn events(&mut self, after: Option<Cursor>, lines: &mut Vec<u8>) -> Result<Stage, Error> {
         let page = self.store.events(EventFilter::default(), after, PAGE).await?;
+        self.must_be_whole().await?;
         let end = place(&self.end)?;
         for recorded in page.items {
             if place(&recorded.cursor)? > end {
                 return Ok(Stage::Leases(None));
             }
             self.check(&recorded).await?;
+            self.traces.pass(&recorded)?;
             let Recorded { cursor: _, event, hash, data } = recorded;
             self.write_item(lines, ReplayItem::Event(Box::new(Sealed { event, data, hash })));
         }
@@ -180,7 +236,11 @@ impl<'s> Exporter<'s> {
             Some((number, hash)) if number.0 + 1 == event.number.0 => Some(hash),
             Some(_) => None,
             None if event.number.0 == 1 => Some(Hash::START),
-            None => self.hash_before(event).await?,
+            None => {
+                let hash = self.hash_before(event).await?;
+                self.must_be_whole().await?;
+                hash
+            }
         };
         if previous.is_none_or(|previous| seal(event.clone(), previous).hash != recorded.hash) {
             let number = event.number.0;
@@ -251,7 +311,7 @@ impl<'s> Exporter<'s> {
     ) -> Result<Stage, Error> {
         let found = self.moved.requests(after, REQUESTS).await?;
         let Some(last) = found.last().map(|last| (last.namespace.clone(), last.id.clone())) else {
-            return Ok(Stage::Tokens);
+            return Ok(Stage::Followers);
         };
         for carried in found {
             if self.is_remembered(&carried).await? {
@@ -276,6 +336,13 @@ impl<'s> Exporter<'s> {
         Ok(true)
     }
 
+    fn followers(&mut self, lines: &mut Vec<u8>) {
+        for follower in self.traces.finish() {
+            self.write(lines, ExportLine::Follower(Box::new(follower)).into_json());
+            self.counts.followers += 1;
+        }
+    }
+
     async fn tokens(&mut self, lines: &mut Vec<u8>) -> Result<(), Error> {
         if self.tokens == TokenHashes::Left {
             return Ok(());
@@ -286,11 +353,6 @@ impl<'s> Exporter<'s> {
         }
         Ok(())
     }
-}
-
-/// A place in the history. A store orders events by one number or by two.
-fn place(cursor: &Cursor) -> Result<(i64, i64), Error> {
-    cursor.numbers('e').or_else(|_| cursor.number('e').map(|number| (number, 0)))
 }
 
 fn corrupt(words: &str) -> Error {

@@ -7,13 +7,17 @@ use std::sync::Arc;
 use tenure_api::instant;
 use tenure_core::event::Subject;
 use tenure_core::id::{Namespace, TaskId};
+use tenure_store::retention::CursorRow;
 use tenure_store::transfer::{
-    ExportCounts, ExportHeader, ExportLine, ReplayBatch, ReplayItem, ReplayVerdict, TIME_AHEAD_MAX,
+    CarriedFollower, ExportCounts, ExportHeader, ExportLine, ReplayBatch, ReplayItem, ReplayVerdict,
+    TIME_AHEAD_MAX,
 };
-use tenure_store::{Error, Store, TransferStore};
+use tenure_store::{Cursor, Error, Store, TransferStore};
 
+use super::followers::{Walk, place_of};
 use super::lines::{Line, LineReader};
 use super::movable::movable;
+use super::place::place;
 
 /// The most items of one transaction, unless the caller wants fewer.
 const BATCH_ITEMS_MAX: usize = 2_000;
@@ -66,6 +70,8 @@ pub struct Importer<'s, R> {
     batch: Batch,
     batch_items_max: usize,
     refused_tasks: RefusedTasks,
+    /// Where the history is looked through for the places of followers.
+    walk: Option<Walk<'s>>,
     report: ImportReport,
 }
 
@@ -98,6 +104,7 @@ impl<'s, R: BufRead> Importer<'s, R> {
             batch: Batch::default(),
             batch_items_max: BATCH_ITEMS_MAX,
             refused_tasks: RefusedTasks::default(),
+            walk: None,
             report: ImportReport::default(),
         })
     }
@@ -197,6 +204,16 @@ impl<'s, R: BufRead> Importer<'s, R> {
                     }
                     self.batch.push(number, item, self.lines.bytes - before);
                 }
+                Ok(ExportLine::Follower(follower)) => {
+                    self.flush(refused).await?;
+                    match self.follower(*follower).await? {
+                        ReplayVerdict::Refused(reason) => refused.push(RefusedLine { line: number, reason }),
+                        ReplayVerdict::Skipped => self.report.skipped += 1,
+                        ReplayVerdict::Written | ReplayVerdict::Part { .. } => {
+                            self.report.written.followers += 1
+                        }
+                    }
+                }
                 Ok(ExportLine::Token(token)) => {
                     self.flush(refused).await?;
                     match self.moved.carry_token(*token).await {
@@ -235,6 +252,68 @@ impl<'s, R: BufRead> Importer<'s, R> {
         self.stage = Stage::Over;
     }
 
+    /// A named cursor moves to the place of what its follower has seen last, if it has seen exactly what is here up to there.
+    async fn follower(&mut self, follower: CarriedFollower) -> Result<ReplayVerdict, Error> {
+        let (namespace, name) = (&follower.namespace, &follower.name);
+        if follower.moved_at > self.store.now().await? + TIME_AHEAD_MAX {
+            return Ok(ReplayVerdict::Refused(
+                "it was moved later than the time of this store; set the clocks of both machines, and import again"
+                    .to_owned(),
+            ));
+        }
+        if let Some(here) = self.moved.follower(namespace.clone(), name.clone()).await? {
+            return self.follower_that_is_here(&follower, &here.cursor).await;
+        }
+        let Some(cursor) = self.place_here(&follower).await? else {
+            return Ok(ReplayVerdict::Refused(format!(
+                "up to the place of the cursor {name} this store has other events in {namespace} than its follower has seen, which \
+                 would miss or repeat some; start the follower here, and it begins with the first event: what it has seen comes again"
+            )));
+        };
+        let CarriedFollower { namespace, name, moved_at, moved_by, .. } = follower;
+        match self.moved.carry_follower(CursorRow { namespace, name, cursor, moved_at, moved_by }).await {
+            Ok(()) => Ok(ReplayVerdict::Written),
+            Err(Error::Refused(refusal)) => Ok(ReplayVerdict::Refused(refusal.to_string())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A cursor that is here is never moved: nobody knows whose it is. If it is as far as the one in the file, nothing is lost.
+    async fn follower_that_is_here(
+        &self,
+        follower: &CarriedFollower,
+        here: &Cursor,
+    ) -> Result<ReplayVerdict, Error> {
+        let (namespace, name) = (&follower.namespace, &follower.name);
+        let Some(last) = &follower.last else { return Ok(ReplayVerdict::Skipped) };
+        let is_behind = match place_of(self.store, namespace, last).await? {
+            Some(cursor) => place(here)? < place(&cursor)?,
+            None => match last.0.task() {
+                // Nothing is pruned here that the cursor has not passed.
+                Some(task) => self.store.retention().pruned(namespace.clone(), task.clone()).await?.is_none(),
+                None => true,
+            },
+        };
+        if !is_behind {
+            return Ok(ReplayVerdict::Skipped);
+        }
+        Ok(ReplayVerdict::Refused(format!(
+            "a cursor named {name} is in {namespace} already, and is not as far as this one; if both are of one follower, delete it with \
+             `tenure events --namespace {namespace} --cursor-name {name} --forget`, and import again"
+        )))
+    }
+
+    async fn place_here(&mut self, follower: &CarriedFollower) -> Result<Option<Cursor>, Error> {
+        let mut walk = match self.walk.take().filter(|walk| walk.can_reach(follower)) {
+            Some(walk) => walk,
+            // What was imported is shown to all up to there.
+            None => Walk::begin(self.store, follower.namespace.clone(), self.moved.end_of_history().await?),
+        };
+        let found = walk.reach(follower).await?;
+        self.walk = Some(walk);
+        Ok(found)
+    }
+
     /// Gives the batch to the store.
     async fn flush(&mut self, refused: &mut Vec<RefusedLine>) -> Result<(), ImportError> {
         let Batch { lines, items, .. } = std::mem::take(&mut self.batch);
@@ -257,6 +336,11 @@ impl<'s, R: BufRead> Importer<'s, R> {
             match verdict {
                 ReplayVerdict::Written => self.report.written.count(item),
                 ReplayVerdict::Skipped => self.report.skipped += 1,
+                ReplayVerdict::Part { pruned, refused: why } => {
+                    self.report.written.anchors += 1;
+                    self.report.written.pruned += pruned;
+                    refused.extend(why.map(|reason| RefusedLine { line, reason }));
+                }
                 ReplayVerdict::Refused(reason) => {
                     let reason = self.refused_tasks.note(item, line).unwrap_or(reason);
                     refused.push(RefusedLine { line, reason });
@@ -355,7 +439,7 @@ impl RefusedTasks {
         };
         match item {
             // The store looks at the history itself.
-            ReplayItem::Event(_) => None,
+            ReplayItem::Anchor(_) | ReplayItem::Event(_) => None,
             ReplayItem::Lease(lease) => refused(&lease.namespace, &lease.task),
             ReplayItem::Request(carried) => {
                 let mut tasks = carried.request.answered.iter().map(|answered| &answered.task);

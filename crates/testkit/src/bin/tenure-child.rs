@@ -9,6 +9,7 @@ use tenure::clock::Moment;
 use tenure::core::refusal::Code;
 use tenure::core::time::Span;
 use tenure::process::{Containment, Input, Launch, Limit, TerminalAccess};
+use tenure::store::IfMissing;
 use tenure::transfer::{Exporter, Importer, TokenHashes};
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
@@ -28,12 +29,19 @@ fn main() {
         "export" => block_on(export(word(1))),
         "import" => block_on(import(word(1), word(2))),
         "open" => drop(block_on(open(word(1)))),
+        "migrate" => drop(block_on(migrate(word(1)))),
         other => panic!("{other}?"),
     }
 }
 
 async fn open(url: &str) -> Ledger {
     Ledger::open(url).await.expect("the store opens")
+}
+
+/// As `tenure migrate` does.
+async fn migrate(url: &str) -> Ledger {
+    let opener = Ledger::builder().missing(IfMissing::Refuse);
+    opener.open(url).await.expect("the store is migrated")
 }
 
 fn tell(line: &str) {

@@ -3,10 +3,10 @@
 
 use tenure::clock::SystemClock;
 use tenure::core::chain::Hash;
-use tenure::core::id::{Actor, Epoch};
+use tenure::core::id::{Actor, CursorName, Epoch};
 use tenure::doctor::{CheckName, CheckResult, Diagnosis, DoctorOptions, Verdict, examine};
 use tenure::store::StoreAccess;
-use tenure::store::retention::NewAnchor;
+use tenure::store::retention::{CursorRow, NewAnchor};
 use tenure::store::watch::Presence;
 use tenure::transfer::ReplayBatch;
 use tenure::{Error, Ledger};
@@ -119,6 +119,13 @@ async fn writes_nothing_when_opened_to_read_only(url: &str) {
         lines: 0,
         by: Actor::new("ann").expect("a name"),
     };
+    let row = CursorRow {
+        namespace: reader.namespace().clone(),
+        name: CursorName::new("mirror").expect("a name"),
+        cursor: reader.newest().await.expect("a cursor"),
+        moved_at: reader.now().await.expect("a time"),
+        moved_by: Actor::new("ann").expect("a name"),
+    };
     let batch = ReplayBatch { epoch_floor: Epoch(9), items: [].into() };
     let moved = store.transfer().expect("it can be moved");
     for (what, refused) in [
@@ -128,6 +135,7 @@ async fn writes_nothing_when_opened_to_read_only(url: &str) {
         ("begin a cursor", reader.named_cursor("mirror").await.map(drop)),
         ("record an anchor", store.retention().record_anchor(anchor).await.map(drop)),
         ("import", moved.replay(batch).await.map(drop)),
+        ("import a cursor", moved.carry_follower(row).await),
     ] {
         let refused = refused.expect_err(what);
         assert!(

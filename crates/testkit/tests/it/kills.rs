@@ -10,9 +10,13 @@ use std::time::Duration;
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use tenure::Ledger;
+use tenure::clock::ManualClock;
 use tenure::core::task::State;
+use tenure::core::time::{Span, Time};
+use tenure::retention::{PruneOptions, PruneRun};
 use tenure::store::memory::MemoryStore;
 use tenure_testkit::moving::{content, exported, imported};
+use tenure_testkit::retained::{done, half_pruned};
 use tenure_testkit::server::{Server, required};
 use tenure_testkit::waiting::found;
 use tenure_testkit::{block_on, seed};
@@ -161,6 +165,21 @@ async fn fill(ledger: &Ledger, tasks: usize) {
     }
 }
 
+/// Makes a store that has pruned tasks behind many anchors, and followers. All of it is long ago by every clock.
+async fn prune_much(url: &str) {
+    let clock = ManualClock::at(Time::from_micros(1_577_836_800_000_000));
+    let ledger = Ledger::builder().clock(Arc::new(clock.clone())).open(url).await.expect("opens");
+    for number in 0..30 {
+        done(&ledger, &format!("long-ago-{number}")).await.expect("done");
+    }
+    clock.advance(Duration::from_secs(100 * 24 * 3_600));
+    let options = PruneOptions::older_than(Span::from_days(90)).with(|options| options.step_tasks = 1);
+    let mut run = PruneRun::begin(&ledger, options).await.expect("begun");
+    while run.step(None).await.expect("a step").is_some() {}
+    assert_eq!(run.report().pruned.sum(), 30);
+    half_pruned(&ledger, &clock).await.expect("pruned");
+}
+
 /// Starts a process that prints lines, kills it at some moment, and gives what it has printed.
 fn print_until_killed(words: &[&str], kill: Kill) -> Vec<u8> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_tenure-child"))
@@ -192,6 +211,7 @@ fn export_and_import_in_spite_of_kills(from: &str, to: &str, seed_byte: u8) {
     let mut bytes = [seed_byte; 32];
     bytes[..8].copy_from_slice(&seed().to_be_bytes());
     let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    block_on(prune_much(from));
     let old = block_on(Ledger::open(from)).expect("opens");
     block_on(fill(&old, 150));
     let folder = tempfile::tempdir().expect("a folder");

@@ -8,10 +8,11 @@ use tenure::clock::ManualClock;
 use tenure::core::refusal::Code;
 use tenure::core::task::{Cause, Terminal};
 use tenure::core::time::Span;
-use tenure::retention::{PruneOptions, PruneReport, PruneRun, PruneScope};
+use tenure::retention::{PruneOptions, PruneRun, PruneScope};
 use tenure::store::Cursor;
 use tenure::store::retention::AnchorPurpose;
 use tenure::{Error, Ledger};
+use tenure_testkit::retained::{done, prune};
 use tenure_testkit::served::Served;
 use tenure_testkit::server::{Server, required};
 use tenure_testkit::{BEGINNING, block_on, memory, on_local_stores, sqlite};
@@ -36,21 +37,6 @@ fn on_every_store<F: Future<Output = Result<(), Error>>>(story: impl Fn(Ledger, 
         let served = Served::on(memory(&clock));
         story(Ledger::open(&served.url).await.expect("opens"), clock).await.expect("behind a server");
     });
-}
-
-/// A task that was done.
-async fn done(ledger: &Ledger, id: &str) -> Result<(), Error> {
-    ledger.create(id).saga_id(&format!("saga-of-{id}")).await?;
-    let by = ledger.acquire(id, "w1").await?.lease().expect("a lease").holder();
-    ledger.complete(id, &by).await?;
-    Ok(())
-}
-
-/// A run over the ledger's namespace.
-async fn prune(ledger: &Ledger, days: u64) -> Result<PruneReport, Error> {
-    let mut run = PruneRun::begin(ledger, PruneOptions::older_than(Span::from_days(days))).await?;
-    while run.step(None).await.expect("a step").is_some() {}
-    Ok(run.report().clone())
 }
 
 async fn code(call: impl IntoFuture<Output = Result<tenure::core::task::Task, Error>>) -> Option<Code> {
