@@ -21,8 +21,8 @@ use crate::write::{Ended, write_back};
 /// How often a note is tried whose failures pass.
 const TRIES_MAX: u32 = 5;
 
-/// The histories of these namespaces, locked in the order of their names. One that does not exist yet is locked by nothing: whoever is
-/// slower with its first event tries again.
+/// The histories of these namespaces, locked in the order of their names. One that does not exist yet is locked by nothing: of two first
+/// events the slower one is tried again.
 pub(crate) async fn lock(
     link: &mut Link,
     namespaces: BTreeSet<&Namespace>,

@@ -6,6 +6,7 @@
 mod filter;
 mod log;
 mod moving;
+mod namespace_ends;
 mod namespaces;
 mod retained;
 mod retention;
@@ -49,7 +50,7 @@ use crate::tokens::{Known, TokenChange};
 use crate::watch::{Absence, Presence, Watchers};
 use filter::passes;
 use log::EventLog;
-use namespaces::StoredNamespace;
+use namespace_ends::StoredNamespace;
 use retained::Retained;
 
 use crate::{

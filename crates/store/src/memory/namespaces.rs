@@ -5,19 +5,13 @@ use std::convert::Infallible;
 use tenure_core::event::Subject;
 use tenure_core::id::{Namespace, Revision};
 
+use super::namespace_ends::StoredNamespace;
 use super::{Memory, MemoryStore};
 use crate::codec::Sealed;
 use crate::columns::row_of_namespace;
 use crate::error::Error;
 use crate::namespace_history::{NamespaceHead, NamespaceRows, SweepNote, note_sweep};
 use crate::stored::StoredChain;
-
-/// A namespace with a history of its own.
-pub(super) struct StoredNamespace {
-    /// Its number: -1, -2 and so on, as no task has.
-    row: i64,
-    end: NamespaceHead,
-}
 
 impl NamespaceRows for Memory {
     fn namespace_head(&mut self, namespace: &Namespace) -> Result<Option<NamespaceHead>, Infallible> {

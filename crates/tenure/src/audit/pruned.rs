@@ -4,12 +4,11 @@ use std::collections::HashMap;
 
 use tenure_api::audit::AnchorLine;
 use tenure_core::chain::{Hash, Merkle};
+use tenure_core::event::Subject;
 use tenure_core::id::Namespace;
 use tenure_store::RetentionStore;
 use tenure_store::retention::{AnchorPurpose, PrunedTask, line_of};
 use tenure_store::{BoxFuture, Error, Store};
-
-use super::Name;
 
 /// What a line of an anchor has besides its two names: a number, a hash, and what is between them.
 pub(super) const LINE_BYTES_BESIDE_NAMES: usize = 96;
@@ -97,7 +96,7 @@ pub(super) struct PrunedLook {
     /// Anchors, and tasks of unknown ones, whose record of pruned tasks was changed.
     pub(super) changed: Vec<String>,
     /// Tasks and namespaces of the anchor that are neither there nor pruned.
-    pub(super) gone: Vec<Name>,
+    pub(super) gone: Vec<(Namespace, Subject)>,
 }
 
 /// Compares what is left of pruned tasks with the lines of an anchor that no task was found for, and with the anchors that they
@@ -105,7 +104,7 @@ pub(super) struct PrunedLook {
 pub(super) async fn look_at(
     store: &dyn Store,
     only_in: Option<&Namespace>,
-    mut anchored: HashMap<Name, &AnchorLine>,
+    mut anchored: HashMap<(Namespace, Subject), &AnchorLine>,
 ) -> Result<PrunedLook, Error> {
     let (store, mut after, mut look) = (store.retention(), None, PrunedLook::default());
     // The anchors are read first: what is pruned behind later ones is not compared, since only a part of it may be seen.

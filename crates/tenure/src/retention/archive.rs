@@ -144,7 +144,7 @@ mod tests {
             data: "{}".to_owned(),
             hash: vec![7; 32],
         };
-        let mut chain = StoredChain::without_task(1, Some(name));
+        let mut chain = StoredChain::without_task(1, Some((name.0, name.1.into())));
         chain.events.push(event);
         chain
     }
