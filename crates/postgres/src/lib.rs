@@ -17,6 +17,7 @@ mod load;
 mod options;
 mod overview;
 mod read;
+mod restoring;
 mod retained;
 mod retention;
 mod search;

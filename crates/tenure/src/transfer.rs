@@ -31,7 +31,7 @@ mod movable;
 pub(crate) use export::WRITTEN_BY;
 pub use export::{ExportProgress, Exporter, TokenHashes};
 pub use import::{ImportError, ImportReport, Importer, RefusedLine};
-pub(crate) use lines::LinesDigest;
+pub(crate) use lines::{Line, LineReader, LinesDigest};
 pub use tenure_store::transfer::{
     CarriedLease, CarriedRequest, EXPORT_FORMAT, ExportCounts, ExportHeader, ExportLine, ReplayBatch,
     ReplayItem, ReplayVerdict, StoreContents, TIME_AHEAD_MAX,
