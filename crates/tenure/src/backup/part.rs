@@ -73,13 +73,13 @@ impl PartFile {
     /// Gives it these permissions and its name, once it is on the disk. Returns its length.
     pub(super) fn publish(mut self, mode: u32) -> Result<u64, BackupError> {
         let (path, target) = (&self.path, &self.target);
-        crate::failpoints::reached("backup: whole, not on the disk");
+        crate::failpoints::reached("backup/before_sync");
         // What is beside it holds nothing any more, and would be taken for a part of another file.
         self.remove_beside().map_err(|error| failed(path, &error))?;
         let synced = self.file.set_permissions(Permissions::from_mode(mode & 0o777));
         let bytes = synced.and_then(|()| self.file.sync_all()).and_then(|()| self.file.metadata());
         let bytes = bytes.map_err(|error| failed(path, &error))?.len();
-        crate::failpoints::reached("backup: on the disk, without its name");
+        crate::failpoints::reached("backup/before_rename");
         is_free(target)?;
         match renameat_with(CWD, path, CWD, target, RenameFlags::NOREPLACE) {
             Ok(()) => {}
@@ -91,6 +91,7 @@ impl PartFile {
             Err(error) => return Err(failed(target, &error.into())),
         }
         self.is_published = true;
+        crate::failpoints::reached("backup/after_rename");
         sync_folder_of(target)?;
         Ok(bytes)
     }

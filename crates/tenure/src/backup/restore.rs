@@ -148,7 +148,7 @@ async fn into_file(
             (BackupKind::Export, checked.header.at, PRIVATE)
         }
     };
-    crate::failpoints::reached("restore: copied, with the old floor");
+    crate::failpoints::reached("restore/after_copy");
     let (ledger, facts) = examine_file(&builder, &part, None, progress).await?;
     refuse_findings(&facts, options.unverified, "the backup")?;
     let lost = lost_of(&ledger, options.anchor.as_ref()).await?;
@@ -158,7 +158,7 @@ async fn into_file(
     let given = give_floor(file, of_backup, options, (url, facts.now)).await?;
     let (path, floor) = (part.path().to_owned(), given.floor);
     blocking(move || make_store(&path, floor)).await??;
-    crate::failpoints::reached("restore: raised, without its name");
+    crate::failpoints::reached("restore/after_raise");
     blocking(move || part.publish(mode)).await??;
     Ok(report((file, kind, of), facts, given, lost))
 }
@@ -228,7 +228,7 @@ pub(super) async fn import(
         let room = NAMED_MAX - named.len().min(NAMED_MAX);
         let name = |RefusedLine { line, reason }: RefusedLine| format!("line {line}: {reason}");
         named.extend(refused.into_iter().take(room).map(name));
-        crate::failpoints::reached("restore: a batch is imported");
+        crate::failpoints::reached("restore/after_batch");
     }
     if refused_lines == 0 {
         return Ok(());

@@ -40,7 +40,7 @@ pub(super) async fn into_database(
         return Err(BackupError::Refused(format!("{shown} is no PostgreSQL database")));
     };
     let (mark, given) = begin(database, &ledger, (file, &checked, &shown), (url, options)).await?;
-    crate::failpoints::reached("restore: the database is marked");
+    crate::failpoints::reached("restore/after_mark");
     import(&ledger, file, &checked, progress).await?;
     // On PostgreSQL the newest events may be hidden for a moment.
     if let Some(moved) = store.transfer() {
@@ -49,7 +49,7 @@ pub(super) async fn into_database(
     let facts = examine(&ledger, None, (progress, checked.counts.events)).await?;
     refuse_findings(&facts, options.unverified, "the restored store")?;
     let lost = lost_of(&ledger, options.anchor.as_ref()).await?;
-    crate::failpoints::reached("restore: all is imported, with the mark");
+    crate::failpoints::reached("restore/after_import");
     if !database.end_restore(&mark).await? {
         return Err(BackupError::Refused(format!(
             "another restore of {} into {shown} ended meanwhile; the store is whole",

@@ -86,7 +86,7 @@ async fn of_file(
     let mode = std::fs::metadata(&from).map_err(|error| failed(&from, &error))?.permissions().mode();
     let part = PartFile::begin(file)?;
     let at = copy_watched(&from, &part, &builder, progress).await?;
-    crate::failpoints::reached("backup: copied, not marked");
+    crate::failpoints::reached("backup/after_copy");
     let mut mark = BackupMark { at, by: WRITTEN_BY.to_owned(), verified: false };
     mark_part(&part, &mark).await?;
     let (ledger, facts) = examine_file(&builder, &part, options.anchor.as_ref(), progress).await?;
@@ -171,7 +171,7 @@ async fn of_database(
     lines.flush().map_err(|error| failed(part.path(), &error))?;
     drop(lines);
     part.file().sync_all().map_err(|error| failed(part.path(), &error))?;
-    crate::failpoints::reached("backup: exported, not read again");
+    crate::failpoints::reached("backup/after_export");
     // What was written is not what is on the disk, until it was read from there.
     let checked = check_export(part.path(), progress)?;
     let facts = examine(&ledger, options.anchor.as_ref(), (progress, checked.counts.events)).await?;
