@@ -126,14 +126,14 @@ fn tell(out: &mut Output<'_>, report: &RestoreReport) -> Written {
 fn tell_leases(out: &mut Output<'_>, leases: &[RestoredLease]) -> Written {
     let (lapsed, live): (Vec<_>, Vec<_>) = leases.iter().partition(|lease| lease.is_lapsed);
     let sorts = [
-        (live, "live: its holder can go on"),
-        (lapsed, "lapsed: its holder may still end the task, until somebody takes over"),
+        (live, "with time left: the holder goes on"),
+        (lapsed, "without: the holder may still end the task, until somebody takes over"),
     ];
     for (leases, words) in sorts {
         if leases.is_empty() {
             continue;
         }
-        out.line(&format!("{}, {words}", count(leases.len() as u64, "lease")))?;
+        out.line(&format!("{} {words}", count(leases.len() as u64, "lease")))?;
         for lease in leases.iter().take(SHOWN_MAX) {
             let RestoredLease { namespace, task, owner, epoch, expires_at, .. } = lease;
             let until = print_seconds(*expires_at);
@@ -150,9 +150,9 @@ fn tell_lost(out: &mut Output<'_>, lost: &LostHistory) -> Written {
         .iter()
         .map(|one| format!("{}: has {} of {}", one.task, one.number, count(one.anchored, "event")));
     let sorts = [
-        ("missing: of the anchor, and not restored", lost.missing.clone()),
-        ("shorter: the newest events are lost", shorter.collect()),
-        ("back: pruned after the backup, and restored", lost.back.clone()),
+        ("in the anchor, and not in the backup", lost.missing.clone()),
+        ("with fewer events than in the anchor", shorter.collect()),
+        ("pruned since the backup, and there again", lost.back.clone()),
         ("with another history than in the anchor", lost.other.clone()),
     ];
     if sorts.iter().all(|(_, tasks)| tasks.is_empty()) {

@@ -173,6 +173,9 @@ mod tests {
             writer.execute("insert into meta (key, value) values (?, '')", [key]).map(drop).expect("written");
         };
         write("before");
+        // So that it takes more than one step.
+        let long = "insert into meta (key, value) values ('long', printf('%.*c', 9000000, 'x'))";
+        writer.execute(long, []).expect("written");
         let mut steps = 0;
         copy(&path, &copied, &ManualClock::at(Time::from_micros(0)), |_, _| {
             steps += 1;
@@ -180,6 +183,7 @@ mod tests {
             write(&format!("during {steps}"));
         })
         .expect("copied");
+        assert!(steps > 1, "{steps}");
         drop(store);
         let connection = Connection::open(&copied).expect("opens");
         let count = "select count(*) from meta where key = 'before' or key like 'during %'";
