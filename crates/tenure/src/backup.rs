@@ -43,3 +43,4 @@ pub use progress::{BackupProgress, BackupStage};
 pub use raise::raise_floor;
 pub use restore::restore;
 pub use take::{back_up, mark_of};
+pub use tenure_store::backup::BackupMark;

@@ -26,6 +26,9 @@ use crate::transfer::{Line, LineReader};
 /// How much of a file is read at once.
 const BUFFER_BYTES: usize = 256 * 1024;
 
+/// How many lines are read before others have their turn.
+const LINES_BETWEEN_LOOKS: u64 = 500;
+
 /// What a store has, and what is wrong with it.
 pub(super) struct StoreFacts {
     pub(super) tasks: u64,
@@ -134,7 +137,10 @@ pub(super) struct CheckedExport {
 
 /// Reads an export from its beginning to its end. It changes nothing: what is not whole or can't be read is known before anything
 /// is done with it.
-pub(super) fn check_export(path: &Path, progress: &BackupProgress) -> Result<CheckedExport, BackupError> {
+pub(super) async fn check_export(
+    path: &Path,
+    progress: &BackupProgress,
+) -> Result<CheckedExport, BackupError> {
     let file = File::open(path).map_err(|error| failed(path, &error))?;
     let length = file.metadata().map_err(|error| failed(path, &error))?.len();
     let refused = |words: String| BackupError::Refused(format!("{}: {words}", path.display()));
@@ -156,6 +162,10 @@ pub(super) fn check_export(path: &Path, progress: &BackupProgress) -> Result<Che
             )));
         };
         progress.set(BackupStage::Reading, bytes, length);
+        if number.is_multiple_of(LINES_BETWEEN_LOOKS) {
+            // Nothing here waits, and then nobody could watch it or stop it.
+            tokio::task::yield_now().await;
+        }
         match ExportLine::read(&text).map_err(|words| refused(format!("line {number}: {words}")))? {
             ExportLine::End(told, sha256) => {
                 if (told, sha256) != (counts, before) {

@@ -95,7 +95,7 @@ impl Source {
         let read = opened.by_ref().take(SQLITE.len() as u64).read_to_end(&mut first);
         read.map_err(|error| failed(file, &error))?;
         if first == EXPORT {
-            return Ok(Source::Export(Box::new(check_export(file, progress)?)));
+            return Ok(Source::Export(Box::new(check_export(file, progress).await?)));
         }
         if first != SQLITE {
             return Err(not_a_backup());

@@ -173,7 +173,7 @@ async fn of_database(
     part.file().sync_all().map_err(|error| failed(part.path(), &error))?;
     crate::failpoints::reached("backup/after_export");
     // What was written is not what is on the disk, until it was read from there.
-    let checked = check_export(part.path(), progress)?;
+    let checked = check_export(part.path(), progress).await?;
     let facts = examine(&ledger, options.anchor.as_ref(), (progress, checked.counts.events)).await?;
     refuse_findings(&facts, options.unverified, "the store")?;
     let bytes = blocking(move || part.publish(PRIVATE)).await??;

@@ -125,9 +125,14 @@ fn who_held_a_lease_before_the_backup_goes_on_and_no_lease_since_is_ever_confuse
             let before = acquired(&ledger, "before", "w1").await;
             let first = acquired(&ledger, "taken-over", "w1").await;
             // A worker beats all the time, also while the backup is made.
+            let beats = async {
+                for beat in 0_u64.. {
+                    ledger.progress("before", &before).report(serde_json::json!(beat)).await.expect("beaten");
+                }
+            };
             let report = tokio::select! {
                 report = backed_up(&old, &file) => report.expect("backed up"),
-                () = async { loop { ledger.progress("before", &before).await.expect("beaten"); } } => unreachable!(),
+                () = beats => unreachable!("it goes on"),
             };
             assert_eq!((report.kind, report.tasks, report.findings.len()), (place.kind(), 3, 0));
             // What happens now is lost.
@@ -437,12 +442,8 @@ fn what_another_tool_put_back_gets_a_higher_floor_where_it_is() {
             assert_eq!((report.epoch_floor.0, report.warnings.len()), (6 * FLOOR_STEP, 0));
             let holder = acquired(&existing(&url).await, "t", "w1").await;
             assert_eq!(holder.epoch.0, 6 * FLOOR_STEP + 1);
-            let missing = raise_floor(
-                Ledger::builder(),
-                &place.new_url("none.db"),
-                &RestoreOptions::default(),
-                &progress,
-            );
+            let (none, options) = (place.new_url("none.db"), RestoreOptions::default());
+            let missing = raise_floor(Ledger::builder(), &none, &options, &progress);
             assert!(missing.await.is_err(), "no store is made");
         });
     }
