@@ -67,7 +67,7 @@ pub fn copy(
                 StepResult::Done => break,
                 StepResult::More => {}
                 // Of others nobody has the copy open, and readers of a write-ahead log wait for nobody.
-                _ => {
+                StepResult::Busy | StepResult::Locked | _ => {
                     return Err(Error::Unavailable(
                         format!("{}: another program keeps it locked; try again later", from.path.display())
                             .into(),
@@ -202,9 +202,7 @@ mod tests {
         make_single_file(&path).expect("nobody has it open");
         set_mark(&path, &mark()).expect("marked");
         assert_eq!(mark_of(&path).expect("read"), Some(mark()));
-        let open = |change: fn(&mut SqliteOptions)| {
-            SqliteStore::open(SqliteOptions::new(&path).with(|options| change(options)))
-        };
+        let open = |change: fn(&mut SqliteOptions)| SqliteStore::open(SqliteOptions::new(&path).with(change));
         let refused = open(|_| {}).await.err().expect("refused").to_string();
         assert!(
             refused.contains("is a backup") && refused.contains("tenure --store sqlite:NEW restore"),

@@ -33,6 +33,7 @@ mod raise;
 mod restore;
 #[cfg(feature = "postgres")]
 mod restore_database;
+mod source;
 mod take;
 
 pub use floors::{FLOOR_ABOVE_MAX, FLOOR_STEP};

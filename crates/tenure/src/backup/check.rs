@@ -104,7 +104,9 @@ pub(super) async fn examine_file(
             blocking(move || copy(&from, &to, clock.as_ref(), |_, _| {})).await??;
             (scratch, StoreAccess::ReadWrite)
         }
-        _ => (part.path().to_owned(), StoreAccess::ReadOnly),
+        SchemaState::Missing | SchemaState::Current | SchemaState::Newer { .. } | SchemaState::Foreign => {
+            (part.path().to_owned(), StoreAccess::ReadOnly)
+        }
     };
     let options = SqliteOptions::new(path).with(|options| {
         options.clock = clock;

@@ -113,15 +113,15 @@ fn locked(path: &Path, target: &Path) -> Result<File, BackupError> {
         // Only its owner may read what is not verified, or has hashes of tokens.
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                let folder = target.parent().unwrap_or(Path::new("."));
-                BackupError::Refused(format!(
-                    "the directory {} does not exist; create it first",
-                    folder.display()
-                ))
+        let file = options.open(path).map_err(|error| {
+            if error.kind() != io::ErrorKind::NotFound {
+                return failed(path, &error);
             }
-            _ => failed(path, &error),
+            let folder = target.parent().unwrap_or(Path::new("."));
+            BackupError::Refused(format!(
+                "the directory {} does not exist; create it first",
+                folder.display()
+            ))
         })?;
         match file.try_lock() {
             Ok(()) => {}
@@ -178,10 +178,12 @@ pub(super) fn sync_folder_of(path: &Path) -> Result<(), BackupError> {
 }
 
 pub(super) fn failed(path: &Path, error: &io::Error) -> BackupError {
-    let advice = match error.kind() {
-        io::ErrorKind::StorageFull => "; make free space, and repeat the command",
-        io::ErrorKind::PermissionDenied => "; check its permissions and those of its directory",
-        _ => "",
+    let advice = if error.kind() == io::ErrorKind::StorageFull {
+        "; make free space, and repeat the command"
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        "; check its permissions and those of its directory"
+    } else {
+        ""
     };
     BackupError::File(format!("{}: {error}{advice}", path.display()))
 }
@@ -218,7 +220,7 @@ mod tests {
         let part = PartFile::begin(&target).expect("begun");
         assert_eq!(part.file().metadata().expect("there").len(), 0);
         std::fs::write(&target, "of somebody else").expect("written");
-        assert!(part.publish(0o600).err().expect("refused").to_string().contains("exists"));
+        assert!(part.publish(0o600).expect_err("refused").to_string().contains("exists"));
         assert_eq!(std::fs::read_to_string(&target).expect("read"), "of somebody else");
         assert_eq!(std::fs::read_dir(folder.path()).expect("read").count(), 1, "what is not whole is gone");
     }

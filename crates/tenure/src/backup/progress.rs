@@ -33,7 +33,9 @@ impl BackupProgress {
         let (stage, done, of) = *self.lock();
         match stage {
             BackupStage::Verifying => (stage, self.verified.events(), of),
-            _ => (stage, done, of),
+            BackupStage::Copying | BackupStage::Exporting | BackupStage::Reading | BackupStage::Importing => {
+                (stage, done, of)
+            }
         }
     }
 

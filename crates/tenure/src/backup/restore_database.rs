@@ -10,7 +10,7 @@ use tenure_store::backup::{IfMarked, RestoringMark};
 use crate::Ledger;
 use crate::backup::check::{CheckedExport, examine};
 use crate::backup::floors::GivenFloor;
-use crate::backup::restore::{Source, give_floor, import, lost_of, report};
+use crate::backup::source::{Source, give_floor, import, lost_of, report};
 use crate::backup::take::refuse_findings;
 use crate::backup::{BackupError, BackupKind, BackupProgress, RestoreOptions, RestoreReport};
 use crate::ledger::{LedgerBuilder, url_without_secrets};

@@ -131,7 +131,7 @@ pub(super) async fn copy_watched(
     }
 }
 
-/// Ends with what is wrong, unless it is to be kept.
+/// Ends with what is wrong, unless the caller keeps it.
 pub(super) fn refuse_findings(
     facts: &StoreFacts,
     unverified: IfUnverified,
