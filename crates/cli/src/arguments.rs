@@ -7,8 +7,8 @@ use crate::namespace::NamespaceVerb;
 use crate::task::TaskVerb;
 use crate::token::TokenVerb;
 use crate::{
-    audit, bench, demo, doctor, events, export, import, manual, migrate, owners, prune, recover, run, serve,
-    stale, status, top, work,
+    audit, backup, bench, demo, doctor, events, export, import, manual, migrate, owners, prune, recover,
+    restore, run, serve, stale, status, top, work,
 };
 
 /// The durable record of who is working on what, until when, and how to undo it.
@@ -72,6 +72,8 @@ pub(crate) enum Verb {
     #[command(subcommand, arg_required_else_help = true)]
     Audit(audit::AuditVerb),
     Doctor(doctor::Doctor),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     Export(export::Export),
     Import(import::Import),
     Prune(prune::Prune),

@@ -52,7 +52,7 @@ pub(crate) struct Verify {
 impl Verify {
     async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let anchor = self.anchor.map(|file| read_anchor(context, &file)).transpose()?;
-        let ledger = context.existing_ledger().await?;
+        let ledger = context.ledger_to_verify().await?;
         let report = match &self.task {
             Some(task) => ledger.verify_task(task, anchor.as_ref()).await?,
             None => verify(context, &ledger, anchor.as_ref()).await?,

@@ -13,7 +13,7 @@ use tenure::entropy::Entropy;
 use tenure::instant::print_seconds;
 use tenure::ledger::url_without_secrets;
 use tenure::ledger::{Call, LedgerBuilder, Verb};
-use tenure::store::IfMissing;
+use tenure::store::{IfMissing, StoreAccess};
 
 use crate::error::CliError;
 use crate::global::Global;
@@ -97,6 +97,18 @@ impl<'a, 'w> Context<'a, 'w> {
     /// Opens the store only if it exists: a new, empty store must not pass for a verified history.
     pub(crate) async fn existing_ledger(&mut self) -> Result<Ledger, CliError> {
         self.open(IfMissing::Refuse).await
+    }
+
+    /// The same for a command that only verifies. It may look at a backup, in which nobody may work.
+    pub(crate) async fn ledger_to_verify(&mut self) -> Result<Ledger, CliError> {
+        let settings = self.settings()?;
+        let url = self.store_of(&settings)?;
+        if tenure::backup::mark_of(&url).await.is_ok_and(|mark| mark.is_some()) {
+            let namespace = settings.namespace().to_owned();
+            let ledger = self.opener(None).access(StoreAccess::ReadOnly).open(&url).await?;
+            return Ok(ledger.in_namespace(&namespace)?);
+        }
+        self.existing_ledger().await
     }
 
     /// The store, the namespace and the settings file in effect.

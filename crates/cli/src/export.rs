@@ -34,7 +34,7 @@ impl Export {
         let ledger = context.existing_ledger().await?;
         let tokens = if self.with_tokens { TokenHashes::Carried } else { TokenHashes::Left };
         let mut exporter = Exporter::begin(ledger.store().as_ref(), tokens).await?;
-        let mut bar = ProgressBar::new("exporting");
+        let mut bar = ProgressBar::new("exporting", "events");
         let exported = loop {
             match exporter.next().await {
                 Ok(Some(lines)) => context.out.bytes(&lines)?,

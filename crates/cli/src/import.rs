@@ -85,7 +85,7 @@ impl Import {
         let source = opened.unwrap_or_else(|| Source { from: Box::new(&mut *around.input), bytes: None });
         let from = BufReader::with_capacity(BUFFER_BYTES, source.from);
         let mut importer = Importer::begin(ledger.store().as_ref(), from)?;
-        let mut bar = ProgressBar::new("importing");
+        let mut bar = ProgressBar::new("importing", "events");
         let imported = loop {
             match importer.next().await {
                 Ok(Some(refused)) => refusals.tell(out, &refused)?,

@@ -7,6 +7,7 @@
 pub mod allocator;
 mod arguments;
 mod audit;
+mod backup;
 mod bench;
 mod complete;
 mod config;
@@ -33,6 +34,7 @@ mod progress_bar;
 mod prune;
 mod recover;
 mod report;
+mod restore;
 mod run;
 mod serve;
 mod signals;
@@ -129,6 +131,8 @@ fn run_verb<'w>(arguments: Arguments, around: Environment<'w>, out: &mut Output<
             Verb::Doctor(verb) => verb.run(&mut context).await,
             Verb::Export(verb) => verb.run(&mut context).await,
             Verb::Import(verb) => verb.run(&mut context).await,
+            Verb::Backup(verb) => verb.run(&mut context).await,
+            Verb::Restore(verb) => verb.run(&mut context).await,
             Verb::Prune(verb) => verb.run(&mut context).await,
             Verb::Migrate(verb) => verb.run(&mut context).await,
             Verb::Namespace(verb) => verb.run(&mut context).await,

@@ -12,8 +12,8 @@ use crate::global::OutputFormat;
 /// Bring a store to the schema of this version of Tenure
 ///
 /// Use it before the servers of a new version start. Opening a store migrates it, too; this does nothing else. It is one transaction
-/// under a lock: many may run it at once, and one that is killed leaves the old schema. Make a backup before: older versions of Tenure can't
-/// open the store afterwards.
+/// under a lock: many may run it at once, and one that is killed leaves the old schema. Make a backup before, with `tenure backup`: older
+/// versions of Tenure can't open the store afterwards.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure migrate --dry-run\n  tenure migrate --store postgres://db/app")]
 pub(crate) struct Migrate {

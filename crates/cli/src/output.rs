@@ -35,7 +35,7 @@ pub(crate) struct Output<'w> {
     passing: usize,
 }
 
-type Written = Result<(), CliError>;
+pub(crate) type Written = Result<(), CliError>;
 
 impl<'w> Output<'w> {
     pub(crate) fn new(

@@ -17,6 +17,7 @@ const SIGNS: u64 = 20;
 /// A line that is shown now and then.
 pub(crate) struct ProgressBar {
     what: &'static str,
+    unit: &'static str,
     began: Moment,
     shown_at: Option<Moment>,
 }
@@ -30,9 +31,9 @@ pub(crate) struct DonePart {
 }
 
 impl ProgressBar {
-    /// For a command that does `what`.
-    pub(crate) fn new(what: &'static str) -> ProgressBar {
-        ProgressBar { what, began: Moment::now(), shown_at: None }
+    /// For a command that does `what` to things of that unit.
+    pub(crate) fn new(what: &'static str, unit: &'static str) -> ProgressBar {
+        ProgressBar { what, unit, began: Moment::now(), shown_at: None }
     }
 
     /// How long it has taken so far.
@@ -40,23 +41,23 @@ impl ProgressBar {
         Moment::now().since(self.began)
     }
 
-    /// Shows how many events were done, if it is time to.
-    pub(crate) fn show(&mut self, out: &mut Output<'_>, events: u64, part: DonePart) {
+    /// Shows how many were done, if it is time to.
+    pub(crate) fn show(&mut self, out: &mut Output<'_>, number: u64, part: DonePart) {
         let now = Moment::now();
         let is_fresh = self.shown_at.is_some_and(|at| Duration::from(now.since(at)) < SHOWN_EVERY);
         if !out.shows_passing_lines() || is_fresh {
             return;
         }
         self.shown_at = Some(now);
-        out.passing_line(&line(self.what, events, part, now.since(self.began)));
+        out.passing_line(&line(self.what, (number, self.unit), part, now.since(self.began)));
     }
 }
 
 /// `importing [########------------] 40%  1200 events, 300 a second, 6s left`
-fn line(what: &str, events: u64, part: DonePart, took: Span) -> String {
+fn line(what: &str, (number, unit): (u64, &str), part: DonePart, took: Span) -> String {
     let micros = took.as_micros().max(1);
-    let rate = u128::from(events) * 1_000_000 / u128::from(micros);
-    let rate = format!("{events} events, {rate} a second");
+    let rate = u128::from(number) * 1_000_000 / u128::from(micros);
+    let rate = format!("{number} {unit}, {rate} a second");
     let Some(of) = part.of.filter(|of| *of > 0) else {
         return format!("{what}: {rate}, for {}", rough(took));
     };
@@ -81,13 +82,13 @@ mod tests {
     #[test]
     fn who_waits_sees_a_bar_a_rate_and_the_time_that_is_left() {
         let part = |done, of| DonePart { done, of };
-        let half = line("importing", 1_200, part(40, Some(100)), Span::from_secs(4));
+        let half = line("importing", (1_200, "events"), part(40, Some(100)), Span::from_secs(4));
         assert_eq!(half, "importing [########------------] 40%  1200 events, 300 a second, 6s left");
-        let begun = line("exporting", 0, part(0, Some(10)), Span::ZERO);
+        let begun = line("exporting", (0, "events"), part(0, Some(10)), Span::ZERO);
         assert_eq!(begun, "exporting [--------------------] 0%  0 events, 0 a second");
-        let more = line("exporting", 11, part(11, Some(10)), Span::from_secs(1));
+        let more = line("exporting", (11, "events"), part(11, Some(10)), Span::from_secs(1));
         assert_eq!(more, "exporting [####################] 100%  11 events, 11 a second, 0ms left");
-        let unknown = line("importing", 10, part(10, None), Span::from_secs(2));
+        let unknown = line("importing", (10, "events"), part(10, None), Span::from_secs(2));
         assert_eq!(unknown, "importing: 10 events, 5 a second, for 2s");
     }
 }

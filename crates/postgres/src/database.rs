@@ -8,6 +8,7 @@ use std::time::Duration;
 use tenure_clock::{Clock, LastInstant, Moment};
 use tenure_core::refusal::Refusal;
 use tenure_store::Error;
+use tenure_store::backup::{IfMarked, RESTORING_KEY};
 use tenure_store::columns::Row as _;
 use tenure_store::entropy::{RandomSource as _, SystemEntropy};
 use tenure_store::waiting::ClaimWaits;
@@ -160,8 +161,8 @@ impl PostgresDatabase {
     }
 
     /// Creates the schema if it does not exist, and migrates it to the newest version.
-    pub(crate) async fn prepare(&self, missing: IfMissing) -> Result<(), Error> {
-        let prepared = patiently(self.settings.patience_to_open, || self.find_or_make(missing));
+    pub(crate) async fn prepare(&self, missing: IfMissing, marked: IfMarked) -> Result<(), Error> {
+        let prepared = patiently(self.settings.patience_to_open, || self.find_or_make(missing, marked));
         prepared.await.map_err(|fault| fault.surely_not_done(&self.shown()))
     }
 
@@ -170,7 +171,7 @@ impl PostgresDatabase {
         let version = patiently(self.settings.patience_to_open, || async {
             let link = Link::connect(&self.settings).await?;
             look_at_server(&link).await?;
-            self.version(&link).await?.ok_or_else(no_store)
+            self.version(&link, IfMarked::Refuse).await?.ok_or_else(no_store)
         });
         match version.await.map_err(|fault| fault.surely_not_done(&self.shown()))? {
             version if version < MIGRATIONS.len() => Err(older_schema(&self.shown())),
@@ -200,7 +201,7 @@ impl PostgresDatabase {
     async fn find(&self) -> PostgresResult<SchemaState> {
         let link = Link::connect(&self.settings).await?;
         look_at_server(&link).await?;
-        Ok(match self.found(&link).await? {
+        Ok(match self.found(&link).await?.0 {
             FoundSchema::Missing => SchemaState::Missing,
             FoundSchema::Version(version) if version < MIGRATIONS.len() => SchemaState::Older,
             FoundSchema::Version(_) => SchemaState::Current,
@@ -209,10 +210,10 @@ impl PostgresDatabase {
         })
     }
 
-    async fn find_or_make(&self, missing: IfMissing) -> PostgresResult<()> {
+    async fn find_or_make(&self, missing: IfMissing, marked: IfMarked) -> PostgresResult<()> {
         let link = Link::connect(&self.settings).await?;
         look_at_server(&link).await?;
-        let version = self.version(&link).await?;
+        let version = self.version(&link, marked).await?;
         if version == Some(MIGRATIONS.len()) && !is_restored_elsewhere(&link).await? {
             return Ok(());
         }
@@ -224,7 +225,7 @@ impl PostgresDatabase {
         link.send_plain("begin isolation level read committed read write").answer().await?;
         link.once(LOCK, &[&self.settings.schema.as_str()]).await?;
         // Another process may have done it while this one waited.
-        let version = self.version(&link).await?;
+        let version = self.version(&link, marked).await?;
         self.migrate(&link, version).await?;
         if is_restored_elsewhere(&link).await? {
             link.once(RAISE_FEED, &[]).await?;
@@ -248,9 +249,16 @@ impl PostgresDatabase {
     }
 
     /// How many migrations ran; none, if there is no store in the schema.
-    async fn version(&self, link: &Link) -> PostgresResult<Option<usize>> {
+    async fn version(&self, link: &Link, marked: IfMarked) -> PostgresResult<Option<usize>> {
         let schema = &self.settings.schema;
-        match self.found(link).await? {
+        let (found, mark) = self.found(link).await?;
+        if mark.is_some() && marked == IfMarked::Refuse {
+            return Err(PostgresError::Unfit(format!(
+                "a backup is being restored into the schema `{schema}`: wait until that is done; if it was interrupted, repeat \
+                 `tenure restore` with the same file"
+            )));
+        }
+        match found {
             FoundSchema::Missing => Ok(None),
             FoundSchema::Version(version) => Ok(Some(version)),
             FoundSchema::Newer(version) => Err(PostgresError::Unfit(format!(
@@ -264,20 +272,22 @@ impl PostgresDatabase {
         }
     }
 
-    async fn found(&self, link: &Link) -> PostgresResult<FoundSchema> {
+    /// What there is, and the mark of a restore that was begun and has not ended.
+    async fn found(&self, link: &Link) -> PostgresResult<(FoundSchema, Option<String>)> {
         let rows = link.once(FIND, &[&self.settings.schema.as_str()]).await?;
         let found = rows.first().map(|row| row.truth(0)).transpose()?.unwrap_or(false);
         if !found {
-            return Ok(FoundSchema::Missing);
+            return Ok((FoundSchema::Missing, None));
         }
-        let rows = link.once("select value from tenure.meta where key = 'schema_version'", &[]).await?;
-        let version =
-            rows.first().map(|row| row.a_text(0)).transpose()?.and_then(|text| text.parse::<usize>().ok());
-        Ok(match version {
+        let rows = link.once(VERSION_AND_MARK, &[&RESTORING_KEY]).await?;
+        let text = |at| Ok::<_, PostgresError>(rows.first().map(|row| row.text(at)).transpose()?.flatten());
+        let version = text(0)?.and_then(|text| text.parse::<usize>().ok());
+        let found = match version {
             Some(version) if version <= MIGRATIONS.len() => FoundSchema::Version(version),
             Some(version) => FoundSchema::Newer(version),
             None => FoundSchema::Foreign,
-        })
+        };
+        Ok((found, text(1)?.map(str::to_owned)))
     }
 
     /// All or nothing: one that is killed leaves the old schema.
@@ -314,6 +324,9 @@ const LOCK: &str = "select pg_advisory_xact_lock(hashtextextended('tenure: ' || 
 const FIND: &str = "\
     select exists (select from pg_class join pg_namespace on pg_namespace.oid = relnamespace \
         where nspname = $1 and relname = 'meta' and relkind in ('r', 'p'))";
+
+const VERSION_AND_MARK: &str = "\
+    select (select value from tenure.meta where key = 'schema_version'), (select value from tenure.meta where key = $1)";
 
 const NOTE_VERSION: &str = "\
     insert into tenure.meta (key, value) values ('schema_version', $1), ('feed_base', '0'), ('epoch_floor', '0') \

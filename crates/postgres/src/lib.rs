@@ -18,6 +18,7 @@ mod namespaces;
 mod options;
 mod overview;
 mod read;
+mod restoring;
 mod retained;
 mod retention;
 mod search;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_clock::Clock;
+use tenure_store::backup::IfMarked;
 use tenure_store::committer::Limits;
 use tenure_store::{IfMissing, StoreAccess};
 
@@ -19,6 +20,9 @@ pub struct PostgresOptions {
     pub missing: IfMissing,
     /// What it is opened for.
     pub access: StoreAccess,
+    /// Whether a database into which a backup is being restored is opened.
+    #[doc(hidden)]
+    pub marked: IfMarked,
     /// The maximum number of concurrent write transactions of this process, each on its own connection.
     pub committers: usize,
     /// The maximum number of concurrent reads, each on its own connection.
@@ -37,6 +41,7 @@ impl PostgresOptions {
             clock: None,
             missing: IfMissing::default(),
             access: StoreAccess::default(),
+            marked: IfMarked::default(),
             committers: 2,
             readers: 8,
             wait_max: Limits::default().wait_max,

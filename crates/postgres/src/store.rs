@@ -131,7 +131,7 @@ impl PostgresStore {
             store.on_runtime(async move { preparing.is_current().await }).await?;
             return Ok(Arc::new(store));
         }
-        store.on_runtime(async move { preparing.prepare(options.missing).await }).await?;
+        store.on_runtime(async move { preparing.prepare(options.missing, options.marked).await }).await?;
         store.warn_of_settings().await;
         store.start(options.committers, options.wait_max)
     }
@@ -160,7 +160,7 @@ impl PostgresStore {
         runtime.ok_or_else(|| Error::Unavailable("the store is closed".into()))
     }
 
-    async fn on_runtime<T: Send + 'static>(
+    pub(crate) async fn on_runtime<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {

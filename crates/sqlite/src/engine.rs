@@ -296,7 +296,7 @@ mod tests {
 
     fn engine(folder: &std::path::Path) -> SqliteEngine {
         let database = SqliteFile::new(folder.join("tasks.db"), Synchronous::Full);
-        database.prepare(std::time::Duration::ZERO).expect("made");
+        database.prepare(std::time::Duration::ZERO, tenure_store::backup::IfMarked::Refuse).expect("made");
         let clock = Arc::new(ManualClock::at(Time::from_micros(0)));
         let file = Arc::new(SameFile::at(&database.path).expect("it is there"));
         let seen: (Arc<dyn Clock>, _) = (clock, LastInstant::default());

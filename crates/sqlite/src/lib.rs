@@ -1,6 +1,8 @@
 //! The store on an SQLite file: one writer thread with group commit, readers with their own connections. Several
 //! processes can share one file.
 
+#[doc(hidden)]
+pub mod backup;
 mod beside;
 mod columns;
 mod conditions;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
+use tenure_store::backup::{BACKUP_KEY, BackupMark, IfMarked, is_a_backup};
 use tenure_store::{Error, Failure, SchemaState, older_schema};
 
 use crate::writer_lock::WriterLock;
@@ -113,9 +114,13 @@ impl SqliteFile {
 
     /// Creates the file if it does not exist, and migrates it to the newest schema. Only that waits for other
     /// processes.
-    pub(crate) fn prepare(&self, wait_max: Duration) -> Result<(), Error> {
+    pub(crate) fn prepare(&self, wait_max: Duration, marked: IfMarked) -> Result<(), Error> {
         // Nothing is changed or created beside it before it is known whose file it is.
-        if self.version_as_it_is()? == MIGRATIONS.len() {
+        let (version, mark) = self.as_it_is()?;
+        if let Some(mark) = mark.filter(|_| marked == IfMarked::Refuse) {
+            return Err(is_a_backup(&self.path.display().to_string(), &mark));
+        }
+        if version == MIGRATIONS.len() {
             return Ok(());
         }
         let lock = WriterLock::beside(&self.path).map_err(|error| self.lock_failed(error))?;
@@ -138,7 +143,7 @@ impl SqliteFile {
     /// Checks that it can be read as it is.
     pub(crate) fn is_current(&self) -> Result<(), Error> {
         let path = self.path.display();
-        match self.version_as_it_is()? {
+        match self.as_it_is()?.0 {
             0 => Err(Error::Unavailable(format!("there is no store at {path}; check the path").into())),
             version if version < MIGRATIONS.len() => Err(older_schema(&path.to_string())),
             _ => Ok(()),
@@ -163,9 +168,27 @@ impl SqliteFile {
         })
     }
 
-    /// The schema version of the file, without changing it; 0 if there is none.
-    fn version_as_it_is(&self) -> Result<usize, Error> {
-        if self.is_absent() { Ok(0) } else { self.version(&self.connect_as_it_is()?) }
+    /// The schema version of the file, without changing it, 0 if there is none; and its mark, if it is a backup.
+    pub(crate) fn as_it_is(&self) -> Result<(usize, Option<BackupMark>), Error> {
+        if self.is_absent() {
+            return Ok((0, None));
+        }
+        let connection = self.connect_as_it_is()?;
+        let version = self.version(&connection)?;
+        let mark = if version == 0 { None } else { self.mark(&connection)? };
+        Ok((version, mark))
+    }
+
+    /// What marks the file as a backup.
+    fn mark(&self, connection: &Connection) -> Result<Option<BackupMark>, Error> {
+        let mark = "select value from meta where key = ?";
+        let mark = connection.query_row(mark, [BACKUP_KEY], |row| row.get::<_, String>(0)).optional();
+        let Some(mark) = mark.map_err(|error| self.fault(error))? else { return Ok(None) };
+        let unreadable = |error| {
+            let words = format!("{}: its mark as a backup can't be read: {error}", self.path.display());
+            Error::Corrupt(Failure::new(words, error))
+        };
+        BackupMark::read(&mark).map(Some).map_err(unreadable)
     }
 
     fn connect_as_it_is(&self) -> Result<Connection, Error> {
@@ -372,7 +395,7 @@ impl SqliteFile {
         let path = self.path.display();
         let advice = match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt) => {
-                "the file is damaged; keep a copy of it and restore the newest backup"
+                "the file is damaged; keep a copy of it and restore the newest backup with `tenure restore`"
             }
             Some(ErrorCode::NotADatabase) => "the file is not an SQLite database; choose another file",
             Some(ErrorCode::DiskFull) => "the disk is full; reads go on, writes resume when there is room",

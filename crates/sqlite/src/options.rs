@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tenure_clock::{Clock, SystemClock};
 use tenure_core::refusal::Refusal;
+use tenure_store::backup::IfMarked;
 use tenure_store::committer::Limits;
 use tenure_store::{Error, IfMissing, StoreAccess};
 
@@ -27,6 +28,9 @@ pub struct SqliteOptions {
     pub missing: IfMissing,
     /// What it is opened for.
     pub access: StoreAccess,
+    /// Whether a backup is opened to write.
+    #[doc(hidden)]
+    pub marked: IfMarked,
 }
 
 tenure_core::with_changes!(SqliteOptions);
@@ -41,6 +45,7 @@ impl SqliteOptions {
             wait_max: Limits::default().wait_max,
             missing: IfMissing::default(),
             access: StoreAccess::default(),
+            marked: IfMarked::default(),
         }
     }
 

@@ -264,7 +264,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tasks.db");
         let database = SqliteFile::new(path, Synchronous::Full);
-        database.prepare(std::time::Duration::ZERO).expect("made");
+        database.prepare(std::time::Duration::ZERO, tenure_store::backup::IfMarked::Refuse).expect("made");
         let connection = database.connect().expect("opens");
         for state in OVERVIEW_STATES {
             for sql in [place(state).counts(), place(state).oldest()] {

@@ -451,7 +451,7 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tasks.db");
         let database = SqliteFile::new(path, Synchronous::Full);
-        database.prepare(std::time::Duration::ZERO).expect("made");
+        database.prepare(std::time::Duration::ZERO, tenure_store::backup::IfMarked::Refuse).expect("made");
         let connection = database.connect().expect("opens");
         let mut statement = connection.prepare(&format!("explain query plan {sql}")).expect("SQL");
         let steps =

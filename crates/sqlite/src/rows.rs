@@ -481,7 +481,7 @@ mod tests {
     fn refused(change: impl FnOnce(&mut Task)) -> String {
         let folder = tempfile::tempdir().expect("a folder");
         let file = SqliteFile::new(folder.path().join("tasks.db"), Synchronous::Full);
-        file.prepare(std::time::Duration::ZERO).expect("made");
+        file.prepare(std::time::Duration::ZERO, tenure_store::backup::IfMarked::Refuse).expect("made");
         let connection = file.connect_without_guards().expect("opens");
         let mut rows = SqliteRows {
             connection: &connection,

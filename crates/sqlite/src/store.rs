@@ -82,7 +82,7 @@ impl SqliteStore {
             StoreAccess::ReadOnly => SqliteFile::to_read(path),
         };
         match options.access {
-            StoreAccess::ReadWrite => database.prepare(options.wait_max)?,
+            StoreAccess::ReadWrite => database.prepare(options.wait_max, options.marked)?,
             StoreAccess::ReadOnly => database.is_current()?,
         }
         let file = SameFile::at(&database.path).map_err(|error| {

@@ -10,6 +10,8 @@ pub mod access;
 mod answer;
 pub mod answering;
 #[doc(hidden)]
+pub mod backup;
+#[doc(hidden)]
 pub mod budget;
 #[doc(hidden)]
 pub mod causes;

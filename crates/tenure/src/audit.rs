@@ -290,10 +290,10 @@ pub(crate) async fn verify_task(
 }
 
 /// The names of a history: a task's, or a namespace's own.
-type Name = (Namespace, Subject);
+pub(crate) type Name = (Namespace, Subject);
 
 /// A history in findings: no id of a task has a blank.
-fn words_of((namespace, subject): &Name) -> String {
+pub(crate) fn words_of((namespace, subject): &Name) -> String {
     match subject {
         Subject::Task(id) => format!("{namespace}/{id}"),
         Subject::Namespace => format!("namespace {namespace}"),

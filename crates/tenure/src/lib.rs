@@ -27,6 +27,7 @@
 //! - [`worker`]: claims the tasks of a queue and runs a function for each. [`handler`] and [`recovery`]: undo what stale tasks owe.
 //! - [`store`]: filters, orders and pages of lists, and the options of each store. [`why`]: a sentence on a task's state.
 //! - [`doctor`]: what is wrong with a store, and the command that mends it.
+//! - [`backup`]: backs a store up while it is in use, and restores it.
 //! - [`transfer`]: moves a whole store into another one.
 //! - [`core`]: the rules and their types: ids, policies, states, refusals. [`api`]: the public JSON.
 //! - The folder `examples` of this crate has four whole programs: `first_lease`, `takeover`, `worker`, `undo`.
@@ -44,6 +45,8 @@
 //! - `signals` (default): workers that stop at SIGTERM and SIGINT.
 
 pub mod audit;
+#[cfg(feature = "sqlite")]
+pub mod backup;
 pub mod doctor;
 #[cfg(feature = "failpoints")]
 pub mod failpoints;

@@ -95,6 +95,8 @@ fn help_shows_what_there_is() {
       events       Show the history, oldest first
       audit        Verify the history, and write anchors to verify it against
       doctor       Examine the store: what is wrong, and the command that mends it
+      backup       Write a verified backup of the store to a new file, while others work
+      restore      Make a new store of a backup, and say what was lost
       export       Write the whole store to standard output, to import it into another one
       import       Import what `tenure export` wrote
       prune        Delete tasks that ended long ago

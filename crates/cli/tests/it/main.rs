@@ -12,6 +12,7 @@ mod serving;
 mod waiting;
 
 mod api;
+mod backups;
 mod bench;
 mod by_hand;
 mod clients;

@@ -17,7 +17,7 @@ const MIGRATIONS: [&str; 4] = [
 ];
 
 /// The place's store, as a program with schema 4 left it.
-fn older(place: &Place) {
+pub(crate) fn older(place: &Place) {
     let file = Connection::open(place.file()).expect("opens");
     MIGRATIONS.iter().for_each(|migration| file.execute_batch(migration).expect("a migration"));
     file.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).expect("set");
@@ -28,7 +28,11 @@ fn older(place: &Place) {
 }
 
 fn version(place: &Place) -> i32 {
-    let file = Connection::open(place.file()).expect("opens");
+    version_of(&place.file())
+}
+
+pub(crate) fn version_of(path: &std::path::Path) -> i32 {
+    let file = Connection::open(path).expect("opens");
     file.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a number")
 }
 

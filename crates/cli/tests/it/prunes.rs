@@ -217,7 +217,7 @@ fn archived(text: &str) -> BTreeSet<String> {
 }
 
 /// All at once, so that they share commits.
-async fn futures_of<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+pub(crate) async fn futures_of<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut all: Vec<_> = all.map(|one| (Box::pin(one), None)).collect();
     std::future::poll_fn(|context| {
         let mut is_over = true;

@@ -108,6 +108,16 @@ const DOCUMENTS: &[(&str, &[(&str, Block)])] = &[
         ],
     ),
     (
+        "docs/backup.md",
+        &[(
+            "tenure backup monday.backup",
+            given(
+                "export TENURE_STORE=sqlite:tasks.db; tenure task create --id build-42",
+                &["backed up to monday.backup", "epochs are granted above 4294967296", "verified: 1 task, 1 event"],
+            ),
+        )],
+    ),
+    (
         "docs/operating.md",
         &[
             ("(umask 077; printf 'whsec_", shows(&[])),

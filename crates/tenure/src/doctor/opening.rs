@@ -76,7 +76,7 @@ async fn schema(
         }
         SchemaState::Older => {
             let words = "the store has an older schema: any command that opens it migrates it, and older programs can't open \
-                         it any more then; back it up first";
+                         it any more then; back it up first, with `tenure backup FILE`";
             let older = CheckResult::new(CheckName::Schema, Verdict::Warn, words).mended_by("tenure migrate");
             let there = pass(CheckName::Store, format!("there is a store at {shown}"));
             let mut outcomes = instead(older, "the schema is older than this program's");

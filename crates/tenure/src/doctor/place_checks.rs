@@ -74,7 +74,8 @@ fn integrity(file: &FileHealth) -> CheckOutcome {
         Integrity::Broken(problems) => {
             let path = file.path.display().to_string();
             let words = format!(
-                "the file is damaged: {}; keep a copy of it, and restore the newest backup",
+                "the file is damaged: {}; keep a copy of it, and restore the newest backup into a new file with \
+                 `tenure --store sqlite:NEW restore FILE`",
                 named(problems)
             );
             let copy = format!("cp -a {} {}", quoted(&path), quoted(&format!("{path}.damaged")));

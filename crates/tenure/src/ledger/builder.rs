@@ -11,6 +11,7 @@ use tenure_remote::{RemoteOptions, RemoteStore};
 #[cfg(feature = "sqlite")]
 use tenure_sqlite::{SqliteOptions, SqliteStore};
 use tenure_store::Error;
+use tenure_store::backup::IfMarked;
 use tenure_store::entropy::{Entropy, SystemEntropy};
 use tenure_store::memory::MemoryStore;
 use tenure_store::{IfMissing, SchemaState, Store, StoreAccess};
@@ -26,6 +27,7 @@ pub struct LedgerBuilder {
     entropy: Arc<dyn Entropy>,
     missing: IfMissing,
     access: StoreAccess,
+    marked: IfMarked,
     token: Option<BearerToken>,
 }
 
@@ -41,6 +43,7 @@ impl Default for LedgerBuilder {
             entropy: Arc::new(SystemEntropy),
             missing: IfMissing::default(),
             access: StoreAccess::default(),
+            marked: IfMarked::default(),
             token: None,
         }
     }
@@ -86,6 +89,19 @@ impl LedgerBuilder {
         self
     }
 
+    /// Whether a store is opened in which nobody may work: a restore does that.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn if_marked(mut self, marked: IfMarked) -> LedgerBuilder {
+        self.marked = marked;
+        self
+    }
+
+    /// The clock of files: the one that was given, or this machine's.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn clock_of_files(&self) -> Arc<dyn Clock> {
+        system(self.clock.clone())
+    }
+
     /// The token for servers; other stores need none.
     pub fn token(mut self, token: &str) -> LedgerBuilder {
         self.token = Some(BearerToken(token.to_owned()));
@@ -112,10 +128,12 @@ impl LedgerBuilder {
             #[cfg(feature = "sqlite")]
             Some(("sqlite", _)) => {
                 let (clock, missing, access) = (system(self.clock), self.missing, self.access);
+                let marked = self.marked;
                 let options = SqliteOptions::from_url(url)?.with(|options| {
                     options.clock = clock;
                     options.missing = missing;
                     options.access = access;
+                    options.marked = marked;
                 });
                 Arc::new(SqliteStore::open(options).await?)
             }
@@ -125,6 +143,7 @@ impl LedgerBuilder {
                     options.clock = self.clock;
                     options.missing = self.missing;
                     options.access = self.access;
+                    options.marked = self.marked;
                 }))
                 .await?
             }

@@ -133,8 +133,7 @@ mod tests {
     use super::*;
 
     fn chain(id: &str) -> StoredChain {
-        let id = TaskId::new(id).expect("an id");
-        let name = (Namespace::new("default").expect("a name"), id.into());
+        let name = (Namespace::new("default").expect("a name"), TaskId::new(id).expect("a name"));
         let event = StoredEvent {
             order: 1,
             number: 1,

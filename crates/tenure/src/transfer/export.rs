@@ -124,6 +124,16 @@ impl<'s> Exporter<'s> {
         ExportProgress { counts: self.counts, events_expected: self.header.events }
     }
 
+    /// The first line: when the export began, and of what.
+    pub fn header(&self) -> &ExportHeader {
+        &self.header
+    }
+
+    /// The newest cursor of what is exported.
+    pub fn end(&self) -> &Cursor {
+        &self.end
+    }
+
     /// The next whole lines; none at the end. They may be empty. After an error the export is not whole, and has no last line.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
         let mut lines = Vec::new();

@@ -24,32 +24,32 @@ impl LinesDigest {
 }
 
 /// What a line is, without its end.
-pub(super) enum Line {
+pub(crate) enum Line {
     Text(String),
     /// Why it can't be read.
     Unreadable(&'static str),
 }
 
 /// Reads lines.
-pub(super) struct LineReader<R> {
+pub(crate) struct LineReader<R> {
     from: R,
     /// How many lines were read.
-    pub(super) count: u64,
+    pub(crate) count: u64,
     /// How many bytes.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     digest: LinesDigest,
     /// The digest of the lines before the last that was read.
-    pub(super) before: Hash,
+    pub(crate) before: Hash,
 }
 
 impl<R: BufRead> LineReader<R> {
-    pub(super) fn new(from: R) -> LineReader<R> {
+    pub(crate) fn new(from: R) -> LineReader<R> {
         let digest = LinesDigest::default();
         LineReader { from, count: 0, bytes: 0, before: digest.hash(), digest }
     }
 
     /// The next line; none at the end.
-    pub(super) fn next(&mut self) -> io::Result<Option<Line>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<Line>> {
         let mut line = Vec::new();
         (&mut self.from).take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line)?;
         if line.is_empty() {

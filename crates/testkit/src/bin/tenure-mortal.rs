@@ -1,15 +1,18 @@
-//! A worker or a recovery process that dies at a named point, as by `kill -9`.
+//! A worker, a recovery process, a backup or a restore that dies at a named point, as by `kill -9`.
 //!
 //! Usage: `tenure-mortal work|mend URL LOG [POINT NTH]`. The log has a line for each action that began or ended. Each
 //! line is written by one call, so the order of lines is the order of events.
+//! Or: `tenure-mortal backup|restore URL FILE [POINT NTH]`.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tenure::Ledger;
+use tenure::backup::{BackupOptions, BackupProgress, RestoreOptions, back_up, restore};
 use tenure::core::policy::Backoff;
 use tenure::core::time::Span;
 use tenure::handler::command::CommandHandler;
@@ -31,8 +34,12 @@ fn main() {
     if let (Some(point), Some(nth)) = (words.get(3), words.get(4)) {
         tenure::failpoints::crash_at(point, nth.parse().expect("a number"));
     }
-    let log = Arc::new(OpenOptions::new().create(true).append(true).open(word(2)).expect("a log"));
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    if matches!(word(0), "backup" | "restore") {
+        runtime.block_on(move_once(word(0), word(1), Path::new(word(2))));
+        return;
+    }
+    let log = Arc::new(OpenOptions::new().create(true).append(true).open(word(2)).expect("a log"));
     runtime.block_on(async {
         let ledger = Ledger::open(word(1)).await.expect("the store opens");
         match word(0) {
@@ -41,6 +48,19 @@ fn main() {
             other => panic!("{other}?"),
         }
     });
+}
+
+/// Backs up or restores.
+async fn move_once(what: &str, url: &str, file: &Path) {
+    let (builder, progress) = (Ledger::builder(), BackupProgress::default());
+    match what {
+        "backup" => {
+            drop(back_up(builder, url, file, &BackupOptions::default(), &progress).await.expect("backed up"))
+        }
+        _ => {
+            drop(restore(builder, url, file, &RestoreOptions::default(), &progress).await.expect("restored"))
+        }
+    }
 }
 
 fn tell(mut log: &File, line: &str) {

@@ -110,7 +110,8 @@ fn every_point_is_written_once_played_and_documented() {
     let mut written = Vec::new();
     points_in(&project.join("crates/tenure/src"), &mut written);
     written.sort();
-    let mut played: Vec<String> = OF_WORKERS.into_iter().chain(OF_RECOVERERS).map(str::to_owned).collect();
+    let played = OF_WORKERS.into_iter().chain(OF_RECOVERERS).chain(crate::backups::points());
+    let mut played: Vec<String> = played.map(str::to_owned).collect();
     played.sort();
     assert_eq!(written, played, "what the code has, and what is died at");
     let documents = std::fs::read_to_string(project.join("docs/testing.md")).expect("the document");

@@ -196,10 +196,10 @@ fn a_program_that_writes_around_the_line_is_waited_for() {
 }
 
 /// A small disk of its own; none where this user may not mount one.
-struct SmallDisk(tempfile::TempDir);
+pub(crate) struct SmallDisk(pub(crate) tempfile::TempDir);
 
 impl SmallDisk {
-    fn mount() -> Option<SmallDisk> {
+    pub(crate) fn mount() -> Option<SmallDisk> {
         let folder = tempfile::tempdir().expect("a folder");
         let mount = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=1536k", "tmpfs"])
