@@ -46,7 +46,7 @@ _PAGE = 100
 #: How often ``set`` reads a record again that somebody else changed before it was put back.
 _SET_TRIES = 5
 
-#: At least so many seconds are between two times that the place of a named cursor is stored while events come.
+#: How many seconds apart, at least, the place of a named cursor is stored while events come.
 _STORED_APART = 1.0
 
 

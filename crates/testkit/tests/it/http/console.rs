@@ -4,6 +4,7 @@ mod access;
 mod acts;
 mod audit;
 mod by_hand;
+mod groups;
 mod history;
 mod pages;
 mod queues;
