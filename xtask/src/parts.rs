@@ -23,6 +23,7 @@ pub(crate) const PARTS: &[Part] = &[
         name: "ledger",
         is: "the library's calls: ledger, memory, audit, tokens",
         testkit: &[
+            "backups",
             "changed_records",
             "conformance",
             "golden",
@@ -34,6 +35,7 @@ pub(crate) const PARTS: &[Part] = &[
             "retention",
             "searches",
             "sizes",
+            "swept",
             "tokens",
             "triage",
         ],
@@ -43,6 +45,7 @@ pub(crate) const PARTS: &[Part] = &[
         name: "sqlite",
         is: "the store in an SQLite file",
         testkit: &[
+            "backups",
             "conformance",
             "costs",
             "faults",
@@ -67,6 +70,8 @@ pub(crate) const PARTS: &[Part] = &[
         is: "the store in PostgreSQL, and the tests' own servers",
         testkit: &[
             "access",
+            "backup_kills",
+            "backups",
             "command_line",
             "conformance",
             "costs",

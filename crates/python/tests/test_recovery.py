@@ -39,6 +39,10 @@ def test_what_is_owed_is_undone_newest_first_with_receipts(
     assert (report.tasks, report.undone, report.outcomes["compensated"]) == (1, 2, 1)
     assert [(undo.target, undo.task, undo.tries) for undo in undone] == [("b", "t", 0), ("a", "t", 0)]
     assert len({undo.key for undo in undone}) == 2
+    # It left an event of the namespace, and of no task.
+    assert not report.unrecorded
+    (swept,) = [event for event in tenure_ledger.events() if event.type == "recovery_swept"]
+    assert (swept.task, swept.data["compensated"], swept.data["undone"]) == (None, 1, 2)
     assert handled[0].outcome == "compensated" and handled[0].undone[0].receipt == "b is gone"
     task = tenure_ledger.get("t")
     assert task.state == "compensated" and [one.receipt for one in task.compensations] == ["a is gone", "b is gone"]

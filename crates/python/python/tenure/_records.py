@@ -744,6 +744,11 @@ class RecoveryReport(Record):
     tasks = _number("tended", "How many tasks were handled.")
     undone = _number("undone", "How many undos have their receipt.")
     outcomes = Attribute[Mapping[str, int]]("outcomes", _mapping, "How many tasks came to what.")
+    unrecorded = Attribute[Mapping[str, str]](
+        "unrecorded",
+        lambda value: _mapping(value or {}),
+        "Namespaces whose histories have no event of it, each with the reason. The work itself is done.",
+    )
 
 
 class UndoCall(Record):

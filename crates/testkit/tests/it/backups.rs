@@ -38,8 +38,8 @@ pub(crate) fn points() -> impl Iterator<Item = &'static str> {
 }
 
 /// A folder, and stores of one kind.
-struct Place {
-    folder: tempfile::TempDir,
+pub(crate) struct Place {
+    pub(crate) folder: tempfile::TempDir,
     server: Option<&'static Server>,
 }
 
@@ -54,11 +54,15 @@ impl Place {
             .collect()
     }
 
+    pub(crate) fn of(server: &'static Server) -> Place {
+        Place { server: Some(server), ..Place::files() }
+    }
+
     fn files() -> Place {
         Place { folder: tempfile::tempdir().expect("a folder"), server: None }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -67,7 +71,7 @@ impl Place {
     }
 
     /// The URL of a store that does not exist yet.
-    fn new_url(&self, name: &str) -> String {
+    pub(crate) fn new_url(&self, name: &str) -> String {
         match self.server {
             Some(server) => server.url(&server.fresh_schema()),
             None => self.url_of(name),
@@ -83,15 +87,15 @@ async fn backed_up(url: &str, file: &Path) -> Result<BackupReport, BackupError> 
     back_up(Ledger::builder(), url, file, &BackupOptions::default(), &BackupProgress::default()).await
 }
 
-async fn restored(url: &str, file: &Path) -> Result<RestoreReport, BackupError> {
+pub(crate) async fn restored(url: &str, file: &Path) -> Result<RestoreReport, BackupError> {
     restore(Ledger::builder(), url, file, &RestoreOptions::default(), &BackupProgress::default()).await
 }
 
-async fn existing(url: &str) -> Ledger {
+pub(crate) async fn existing(url: &str) -> Ledger {
     Ledger::builder().missing(IfMissing::Refuse).open(url).await.expect(url)
 }
 
-async fn acquired(ledger: &Ledger, id: &str, owner: &str) -> Holder {
+pub(crate) async fn acquired(ledger: &Ledger, id: &str, owner: &str) -> Holder {
     let task = ledger.acquire(id, owner).ttl(HOUR).await.expect("acquired");
     task.lease().expect("a lease").holder()
 }
@@ -100,12 +104,12 @@ async fn code_of_beat(ledger: &Ledger, id: &str, by: &Holder) -> Option<Code> {
     ledger.heartbeat(id, by).ttl(2 * HOUR).await.err().expect("refused").code()
 }
 
-async fn holds(url: &str) {
+pub(crate) async fn holds(url: &str) {
     let report = existing(url).await.verify(None).await.expect("verified");
     assert!(report.holds(), "{url}: {:?}", report.findings);
 }
 
-fn names(folder: &Path) -> Vec<String> {
+pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).expect("a folder");
     let mut names: Vec<String> =
         entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
@@ -489,7 +493,7 @@ fn on_a_full_disk_a_backup_leaves_nothing_and_the_store_works_on() {
 }
 
 /// Runs a backup or a restore that dies at a point, or ends.
-fn mortal(what: &str, url: &str, file: &Path, point: Option<&str>) -> ExitStatus {
+pub(crate) fn mortal(what: &str, url: &str, file: &Path, point: Option<&str>) -> ExitStatus {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure-mortal"));
     command.args([what, url]).arg(file).stdin(Stdio::null());
     if let Some(point) = point {
@@ -571,7 +575,7 @@ fn a_backup_or_a_restore_that_is_killed_at_any_point_leaves_nothing_half_and_is_
 #[test]
 fn a_restore_that_was_begun_is_ended_with_the_same_file_only() {
     let Some(server) = required(Server::shared()) else { return };
-    let place = Place { server: Some(server), ..Place::files() };
+    let place = Place::of(server);
     let (old, file, new) = (place.new_url(""), place.path("copy"), place.new_url(""));
     block_on(async { Ledger::open(&old).await.expect("opens").create("t").await.expect("created") });
     block_on(backed_up(&old, &file)).expect("backed up");

@@ -1,6 +1,7 @@
 //! All tests that need the testkit, in one program: what they share is built and linked once.
 
 mod access;
+mod backup_kills;
 mod backups;
 mod changed_records;
 mod command_line;
