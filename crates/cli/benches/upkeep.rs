@@ -78,7 +78,7 @@ fn move_it(folder: &Path, store: &str) {
             &to,
         );
         let anchor = std::fs::read_to_string(to).expect("an anchor");
-        let mut heads: Vec<String> = anchor.lines().skip(2).map(str::to_owned).collect();
+        let mut heads: Vec<String> = anchor.lines().skip(3).map(str::to_owned).collect();
         heads.sort_unstable();
         heads
     };
