@@ -17,9 +17,6 @@ use crate::ledger::Ledger;
 use crate::port::Port;
 use crate::wait::{run, seconds};
 
-/// As a state it stands for each in which a task has not ended.
-const OPEN: &str = "open";
-
 /// Which tasks a list contains, as Python gives it.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
@@ -43,10 +40,8 @@ struct Wanted {
 impl Wanted {
     fn filter(self) -> Result<Filter, Refusal> {
         let mut filter = Filter::default();
-        let (open, states): (Vec<_>, Vec<_>) = self.states.iter().partition(|word| *word == OPEN);
-        let states = states.into_iter().map(|word| parse_word("state", word)).collect::<Result<_, _>>()?;
         filter.open = self.open;
-        filter.in_states(states, !open.is_empty());
+        filter.in_states(self.states.iter().map(String::as_str))?;
         filter.cause = self.cause.map(|word| parse_word("cause", &word)).transpose()?;
         filter.queue = self.queue.map(Queue::new).transpose()?;
         filter.owner = self.owner.map(Owner::new).transpose()?;

@@ -70,7 +70,7 @@ pub mod watch;
 pub use answer::Answer;
 pub use error::{Error, Failure};
 pub use history::{EventFilter, EventSearch, FoundHistory, Recorded};
-pub use list::{Cursor, Filter, Lapsed, Order, Page, PageSize};
+pub use list::{Cursor, Filter, Lapsed, OPEN, Order, Page, PageSize};
 pub use store::{BoxFuture, IfMissing, RetentionStore, SchemaState, Store, StoreAccess, TransferStore};
 #[doc(hidden)]
 pub use store::{InternalStore, find_due, older_schema, opened_to_read_only};

@@ -1,12 +1,16 @@
 //! Lists: which tasks one contains, in which order, and its pages.
 
 use tenure_api::instant;
+use tenure_api::wire::parse_word;
 use tenure_core::id::{LabelKey, LabelValue, Namespace, Owner, Queue, SagaId, TaskId};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::{Cause, LABELS_MAX, State};
 use tenure_core::time::Time;
 
 use crate::error::Error;
+
+/// What stands for several states where one is asked for by its name.
+pub const OPEN: &str = "open";
 
 /// Which tasks a list contains. Fields without a value match every task.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -47,15 +51,19 @@ pub struct Filter {
 tenure_core::with_changes!(Filter);
 
 impl Filter {
-    /// Only in one of these states or, if `or_open`, in any in which a task has not ended.
-    pub fn in_states(&mut self, states: Vec<State>, or_open: bool) {
-        if !or_open || states.is_empty() {
+    /// Only in one of the states with these names. `open` stands for each in which a task has not ended.
+    pub fn in_states<'w>(&mut self, names: impl IntoIterator<Item = &'w str>) -> Result<(), Refusal> {
+        let (open, states): (Vec<&str>, Vec<&str>) = names.into_iter().partition(|name| *name == OPEN);
+        let states = states.into_iter().map(|name| parse_word("state", name));
+        let states: Vec<State> = states.collect::<Result<_, _>>()?;
+        if open.is_empty() || states.is_empty() {
             // Alone, `open` is a condition of its own, which costs less than a list of states.
-            (self.states, self.open) = (states, self.open || or_open);
-            return;
+            (self.states, self.open) = (states, self.open || !open.is_empty());
+        } else {
+            let is_meant = |state: &State| state.terminal().is_none() || states.contains(state);
+            self.states = State::ALL.into_iter().filter(is_meant).collect();
         }
-        let is_meant = |state: &State| state.terminal().is_none() || states.contains(state);
-        self.states = State::ALL.into_iter().filter(is_meant).collect();
+        Ok(())
     }
 
     /// As parameters of a query, without the namespace, which is a part of the path. A new field that is forgotten here does not

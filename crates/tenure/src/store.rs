@@ -14,7 +14,7 @@ pub use tenure_sqlite as sqlite;
 #[doc(hidden)]
 pub use tenure_store::InternalStore;
 pub use tenure_store::{
-    Answer, BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, IfMissing, Lapsed, Order,
-    Page, PageSize, Recorded, Renewal, RetentionStore, SchemaState, Store, StoreAccess, TransferStore,
+    Answer, BoxFuture, Cursor, EventFilter, EventSearch, Filter, FoundHistory, IfMissing, Lapsed, OPEN,
+    Order, Page, PageSize, Recorded, Renewal, RetentionStore, SchemaState, Store, StoreAccess, TransferStore,
     answering, health, memory, metrics, namespace_history, overview, retention, size, stored, watch,
 };

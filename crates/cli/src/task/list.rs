@@ -8,7 +8,7 @@ use tenure::core::id::{LabelKey, LabelValue, Owner, Queue, SagaId, TaskId};
 use tenure::core::refusal::Refusal;
 use tenure::core::task::{Cause, State};
 use tenure::instant::Since;
-use tenure::store::{Cursor, Filter, Order};
+use tenure::store::{Cursor, Filter, OPEN, Order};
 
 use crate::complete;
 use crate::context::Context;
@@ -93,15 +93,8 @@ impl StateChoice {
 
     fn as_str(self) -> &'static str {
         match self {
-            StateChoice::Open => "open",
+            StateChoice::Open => OPEN,
             StateChoice::Only(state) => state.as_str(),
-        }
-    }
-
-    fn state(self) -> Option<State> {
-        match self {
-            StateChoice::Open => None,
-            StateChoice::Only(state) => Some(state),
         }
     }
 }
@@ -122,14 +115,13 @@ impl List {
         let label = |(key, value): (String, String)| Ok((LabelKey::new(key)?, LabelValue::new(value)?));
         let labels: Result<_, Refusal> = self.labels.into_iter().map(label).collect();
         // Lists of tasks that need attention leave out those that got it.
-        let for_a_person = |state: &State| matches!(state, State::Failed | State::Quarantined);
-        let asks_for_open = self.states.iter().any(|choice| choice.state().is_none());
-        let states: Vec<State> = self.states.into_iter().filter_map(StateChoice::state).collect();
-        let only_for_a_person = !asks_for_open && !states.is_empty() && states.iter().all(for_a_person);
+        let for_a_person =
+            |choice: &StateChoice| matches!(choice, StateChoice::Only(State::Failed | State::Quarantined));
+        let only_for_a_person = !self.states.is_empty() && self.states.iter().all(for_a_person);
         let unattended = (self.ended_badly || only_for_a_person) && !self.all;
         let mut filter = Filter::default();
         filter.open = self.open;
-        filter.in_states(states, asks_for_open);
+        filter.in_states(self.states.iter().map(|choice| choice.as_str()))?;
         filter.cause = self.cause;
         filter.queue = self.queue.map(Queue::new).transpose()?;
         filter.owner = self.owner.map(Owner::new).transpose()?;

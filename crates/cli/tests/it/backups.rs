@@ -39,7 +39,7 @@ fn a_backup_and_a_restore_say_what_they_have_and_what_was_lost() {
         world.tells(&format!("backup {file}\n backup {file}")),
         @"
     $ tenure backup <folder>/tasks.backup
-    backed up to <folder>/tasks.backup as of 2026-01-31T12:01:00Z: 3 tasks, 7 events up to e7, 122880 bytes
+    backed up to <folder>/tasks.backup as of 2026-01-31T12:01:00Z: 3 tasks, 7 events up to e7, 139264 bytes
     verified: it holds, and it is on the disk
     $ tenure backup <folder>/tasks.backup
     error: <folder>/tasks.backup exists, and nothing is overwritten; give another name, or move it away

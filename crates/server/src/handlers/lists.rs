@@ -48,9 +48,6 @@ async fn list(asked: &Asked, filter: Filter) -> Answered {
     Ok(json(StatusCode::OK, &task_page(&page, now)))
 }
 
-/// Asked for as a state: every state but the terminal ones.
-const OPEN: &str = "open";
-
 pub(crate) async fn filter(asked: &Asked) -> Result<Filter, Problem> {
     let query = &asked.query;
     let labels = query.all("label").iter().map(|label| {
@@ -58,11 +55,9 @@ pub(crate) async fn filter(asked: &Asked) -> Result<Filter, Problem> {
             label.split_once('=').ok_or_else(|| Refusal::invalid("label", "must be key=value"))?;
         Ok((LabelKey::new(key)?, LabelValue::new(value)?))
     });
-    let (open, states): (Vec<_>, Vec<_>) = query.all("state").iter().partition(|word| *word == OPEN);
-    let states = states.into_iter().map(|word| parse_word("state", word));
     let mut filter = Filter::default();
     filter.open = query.flag("open")?;
-    filter.in_states(states.collect::<Result<_, _>>()?, !open.is_empty());
+    filter.in_states(query.all("state").iter().map(String::as_str))?;
     filter.cause = query.one("cause")?.map(|word| parse_word("cause", word)).transpose()?;
     filter.queue = query.one("queue")?.map(Queue::new).transpose()?;
     filter.owner = query.one("owner")?.map(Owner::new).transpose()?;
