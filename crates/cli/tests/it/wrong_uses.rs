@@ -481,7 +481,7 @@ fn files_that_are_no_store_are_unavailable_and_left_as_they_are() {
     error: unavailable, nothing was done: <folder>/foreign.db is another program's database; choose another file
     status 5
     $ tenure --store sqlite:<folder>/newer.db task list
-    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, but this program supports only up to 6; use a newer version of it
+    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, but this program supports only up to 7; use a newer version of it
     status 5
     $ tenure --store sqlite:<folder> task list
     error: unavailable, nothing was done: <folder> is a directory; give a file in it
@@ -498,8 +498,8 @@ fn files_that_are_no_store_are_unavailable_and_left_as_they_are() {
     assert!(!world.folder.path().join("typo.db").exists());
     assert_snapshot!(world.told(&format!("--store sqlite:{newer} -o json task list")), @r#"
     $ tenure --store sqlite:<folder>/newer.db -o json task list
-    {"unavailable":{"message":"<folder>/newer.db has schema version 99, but this program supports only up to 6; use a newer version of it"}}
-    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, but this program supports only up to 6; use a newer version of it
+    {"unavailable":{"message":"<folder>/newer.db has schema version 99, but this program supports only up to 7; use a newer version of it"}}
+    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, but this program supports only up to 7; use a newer version of it
     status 5
     "#);
 }
