@@ -33,7 +33,9 @@ mod place;
 pub(crate) use export::WRITTEN_BY;
 pub use export::{ExportProgress, Exporter, TokenHashes};
 pub use import::{ImportError, ImportReport, Importer, RefusedLine};
-pub(crate) use lines::{Line, LineReader, LinesDigest};
+pub(crate) use lines::LinesDigest;
+#[cfg(feature = "sqlite")]
+pub(crate) use lines::{Line, LineReader};
 pub use tenure_store::transfer::{
     CarriedAnchor, CarriedFollower, CarriedLease, CarriedRequest, EXPORT_FORMAT, ExportCounts, ExportHeader,
     ExportLine, ReplayBatch, ReplayItem, ReplayVerdict, StoreContents, TIME_AHEAD_MAX,

@@ -27,6 +27,10 @@ pub struct LedgerBuilder {
     entropy: Arc<dyn Entropy>,
     missing: IfMissing,
     access: StoreAccess,
+    #[cfg_attr(
+        not(any(feature = "sqlite", feature = "postgres")),
+        expect(dead_code, reason = "only files and databases are marked")
+    )]
     marked: IfMarked,
     token: Option<BearerToken>,
 }

@@ -101,7 +101,7 @@ pub(crate) async fn acquired(ledger: &Ledger, id: &str, owner: &str) -> Holder {
 }
 
 async fn code_of_beat(ledger: &Ledger, id: &str, by: &Holder) -> Option<Code> {
-    ledger.heartbeat(id, by).ttl(2 * HOUR).await.err().expect("refused").code()
+    ledger.heartbeat(id, by).ttl(2 * HOUR).await.expect_err("refused").code()
 }
 
 pub(crate) async fn holds(url: &str) {
@@ -242,7 +242,7 @@ fn a_backup_is_read_and_verified_and_nobody_works_in_it() {
         assert_eq!((mark.at, mark.verified), (report.at, true));
         let reader = Ledger::builder().access(StoreAccess::ReadOnly).open(&copy).await.expect("it is read");
         assert!(reader.verify(None).await.expect("verified").holds());
-        let refused = backed_up(&copy, &place.path("copy-of-copy")).await.err().expect("refused").to_string();
+        let refused = backed_up(&copy, &place.path("copy-of-copy")).await.expect_err("refused").to_string();
         assert!(refused.contains("is a backup"), "{refused}");
         assert_eq!(std::fs::metadata(&file).expect("there").len(), report.bytes);
     });
@@ -257,9 +257,9 @@ fn nothing_is_overwritten_and_of_two_at_once_one_is_refused() {
             ledger.create("t").await.expect("created");
             let (one, other) = tokio::join!(backed_up(&old, &file), backed_up(&old, &file));
             assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
-            let refused = backed_up(&old, &file).await.err().expect("refused").to_string();
+            let refused = backed_up(&old, &file).await.expect_err("refused").to_string();
             assert!(refused.contains("exists, and nothing is overwritten"), "{refused}");
-            let refused = restored(&old, &file).await.err().expect("refused").to_string();
+            let refused = restored(&old, &file).await.expect_err("refused").to_string();
             assert!(refused.contains("exists") || refused.contains("is in use"), "{refused}");
             holds(&old).await;
             let new = place.new_url("new.db");
@@ -298,7 +298,7 @@ fn a_store_whose_history_was_changed_leaves_no_backup_unless_it_is_asked_for() {
             ledger.create("t").await.expect("created");
             ledger.annotate("t", "seen").await.expect("noted");
             change_event(&place, &old).await;
-            let refused = backed_up(&old, &file).await.err().expect("refused");
+            let refused = backed_up(&old, &file).await.expect_err("refused");
             match (&refused, place.kind()) {
                 (BackupError::Unverified { findings, .. }, BackupKind::Sqlite) => {
                     assert_eq!(findings, &["default/t: event 1 was changed"]);
@@ -318,7 +318,7 @@ fn a_store_whose_history_was_changed_leaves_no_backup_unless_it_is_asked_for() {
             assert_eq!(report.findings.len(), 1);
             assert!(!mark_of(&place.url_of("copy")).await.expect("read").expect("a mark").verified);
             let new = place.url_of("new.db");
-            let refused = restored(&new, &file).await.err().expect("refused");
+            let refused = restored(&new, &file).await.expect_err("refused");
             assert!(matches!(refused, BackupError::Unverified { .. }), "{refused:?}");
             assert!(!place.path("new.db").exists());
             let keep = RestoreOptions::default().with(|options| options.unverified = IfUnverified::Keep);
@@ -351,7 +351,7 @@ fn a_file_that_is_no_whole_backup_is_refused_and_nothing_is_made() {
                 let file = place.path(name);
                 std::fs::write(&file, bytes).expect("written");
                 let new = place.new_url("new.db");
-                let refused = restored(&new, &file).await.err().expect(name).to_string();
+                let refused = restored(&new, &file).await.expect_err(name).to_string();
                 assert!(refused.contains(words), "{name}: {refused}");
                 assert!(!place.path("new.db").exists(), "{name}");
                 let there = Ledger::builder().condition(&new).await.expect("looked");
@@ -374,18 +374,17 @@ fn a_store_of_another_schema_or_without_a_mark_is_no_backup() {
         let place = Place::files();
         let (url, file) = (place.url_of("tasks.db"), place.path("copy"));
         Ledger::open(&url).await.expect("opens").create("t").await.expect("created");
-        let refused =
-            restored(&place.url_of("new.db"), &place.path("tasks.db")).await.err().expect("refused");
+        let refused = restored(&place.url_of("new.db"), &place.path("tasks.db")).await.expect_err("refused");
         assert!(refused.to_string().contains("is a store, not a backup"), "{refused}");
         backed_up(&url, &file).await.expect("backed up");
         if let Some(server) = required(Server::shared()) {
-            let refused = restored(&server.url(&server.fresh_schema()), &file).await.err().expect("refused");
+            let refused = restored(&server.url(&server.fresh_schema()), &file).await.expect_err("refused");
             assert!(refused.to_string().contains("export --with-tokens"), "{refused}");
         }
         let connection = rusqlite::Connection::open(&file).expect("opens");
         connection.pragma_update(None, "user_version", 99).expect("newer");
         drop(connection);
-        let refused = restored(&place.url_of("new.db"), &file).await.err().expect("refused").to_string();
+        let refused = restored(&place.url_of("new.db"), &file).await.expect_err("refused").to_string();
         assert!(refused.contains("has schema version 99") && refused.contains("newer version"), "{refused}");
     });
 }
@@ -416,7 +415,7 @@ fn an_anchor_names_what_was_lost_and_what_came_back() {
             assert_eq!((lost.other.len(), lost.back.len()), (0, 0));
             let mut foreign = anchor.clone();
             foreign.lines.iter_mut().for_each(|line| line.head = tenure::core::chain::Hash::START);
-            let refused = restore_with(foreign.clone(), "other.db").await.err().expect("refused").to_string();
+            let refused = restore_with(foreign.clone(), "other.db").await.expect_err("refused").to_string();
             assert!(refused.contains("root does not match"), "{refused}");
             foreign.root = Anchor::root_of(&foreign.lines);
             let lost = restore_with(foreign, "other.db").await.expect("restored").lost.expect("compared");
@@ -484,7 +483,7 @@ fn on_a_full_disk_a_backup_leaves_nothing_and_the_store_works_on() {
             for number in 0..20 {
                 ledger.create(&format!("t{number}")).payload(JsonText(&payload)).await.expect("created");
             }
-            let failed = backed_up(&url, &file).await.err().expect("it does not fit").to_string();
+            let failed = backed_up(&url, &file).await.expect_err("it does not fit").to_string();
             assert!(failed.contains("full") || failed.contains("No space"), "{failed}");
             assert_eq!(names(disk.0.path()), Vec::<String>::new(), "nothing is left");
             ledger.create("after").await.expect("the store works on");
@@ -589,7 +588,7 @@ fn a_restore_that_was_begun_is_ended_with_the_same_file_only() {
         existing(&old).await.create("u").await.expect("created");
         let other = place.path("other");
         backed_up(&old, &other).await.expect("backed up");
-        let refused = restored(&new, &other).await.err().expect("refused").to_string();
+        let refused = restored(&new, &other).await.expect_err("refused").to_string();
         assert!(refused.contains("a restore of another file"), "{refused}");
         let report = restored(&new, &file).await.expect("it goes on");
         assert_eq!((report.tasks, report.epoch_floor.0), (1, FLOOR_STEP), "with the floor that it had");
