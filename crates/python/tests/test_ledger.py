@@ -135,7 +135,7 @@ def test_the_history_is_read_and_followed(ledger: tenure.Ledger) -> None:
 def test_a_named_cursor_goes_on_behind_what_was_handled(ledger: tenure.Ledger) -> None:
     for id in ("a", "b", "c"):
         ledger.create(id)
-    seen: list[str] = []
+    seen: list[str | None] = []
     for event in ledger.events(cursor_name="mailer"):
         seen.append(event.task)
         if event.task == "b":
