@@ -1,7 +1,32 @@
 //! Exports and imports of whole stores, for tests.
 
+use std::sync::Arc;
+
+use tenure::clock::ManualClock;
 use tenure::store::Store;
 use tenure::transfer::{Exporter, ImportReport, Importer, RefusedLine, TokenHashes};
+
+use crate::server::{Server, required};
+use crate::{memory, postgres, sqlite};
+
+/// New stores of each kind on one clock, and what goes with them.
+pub struct Stores {
+    /// Each with the name of its kind.
+    pub all: Vec<(&'static str, Arc<dyn Store>)>,
+    _folder: tempfile::TempDir,
+}
+
+impl Stores {
+    /// Makes them.
+    pub async fn new(clock: &ManualClock) -> Stores {
+        let (folder, file) = sqlite(clock).await;
+        let mut all = vec![("memory", memory(clock)), ("SQLite", file)];
+        if let Some(server) = required(Server::shared()) {
+            all.push(("PostgreSQL", postgres(server, clock).await));
+        }
+        Stores { all, _folder: folder }
+    }
+}
 
 /// The whole export of a store, without tokens.
 pub async fn exported(store: &dyn Store) -> Vec<u8> {

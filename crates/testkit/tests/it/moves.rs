@@ -13,32 +13,14 @@ use tenure::core::time::Span;
 use tenure::store::{EventSearch, Order, PageSize, Store};
 use tenure::transfer::{Exporter, TokenHashes};
 use tenure::{Error, Ledger};
-use tenure_testkit::moving::{content, exported, exported_with, imported, lines};
+use tenure_testkit::moving::{Stores, content, exported, exported_with, imported, lines};
 use tenure_testkit::served::Served;
-use tenure_testkit::server::{Server, required};
 use tenure_testkit::traces::compare_what_is_stored;
-use tenure_testkit::{BEGINNING, block_on, memory, postgres, sqlite};
+use tenure_testkit::{BEGINNING, block_on, memory, sqlite};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const EVERYTHING: PageSize = PageSize { items: 1_000, bytes: usize::MAX };
-
-/// New stores of each kind on one clock, and what goes with them.
-struct Stores {
-    all: Vec<(&'static str, Arc<dyn Store>)>,
-    _folder: tempfile::TempDir,
-}
-
-impl Stores {
-    async fn new(clock: &ManualClock) -> Stores {
-        let (folder, file) = sqlite(clock).await;
-        let mut all = vec![("memory", memory(clock)), ("SQLite", file)];
-        if let Some(server) = required(Server::shared()) {
-            all.push(("PostgreSQL", postgres(server, clock).await));
-        }
-        Stores { all, _folder: folder }
-    }
-}
 
 async fn holder(ledger: &Ledger, id: &str, owner: &str) -> Result<Holder, Error> {
     let task = ledger.acquire(id, owner).ttl(HOUR).request_id(&format!("acquire-{id}")).await?;

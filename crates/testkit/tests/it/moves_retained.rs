@@ -3,35 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tenure::backup::{BackupOptions, BackupProgress, RestoreOptions, back_up, restore};
 use tenure::clock::ManualClock;
 use tenure::core::refusal::Code;
 use tenure::store::retention::{AnchorPurpose, AnchorRecord};
 use tenure::store::{Cursor, Store};
 use tenure::transfer::{Exporter, TokenHashes};
 use tenure::{Error, Ledger};
-use tenure_testkit::moving::{content, exported, imported, lines};
+use tenure_testkit::moving::{Stores, content, exported, imported, lines};
 use tenure_testkit::retained::{done, half_pruned, prune};
 use tenure_testkit::server::{Server, required};
-use tenure_testkit::{BEGINNING, block_on, memory, postgres, sqlite};
+use tenure_testkit::{BEGINNING, block_on, memory};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
-
-/// New stores of each kind on one clock, and what goes with them.
-struct Stores {
-    all: Vec<(&'static str, Arc<dyn Store>)>,
-    _folder: tempfile::TempDir,
-}
-
-impl Stores {
-    async fn new(clock: &ManualClock) -> Stores {
-        let (folder, file) = sqlite(clock).await;
-        let mut all = vec![("memory", memory(clock)), ("SQLite", file)];
-        if let Some(server) = required(Server::shared()) {
-            all.push(("PostgreSQL", postgres(server, clock).await));
-        }
-        Stores { all, _folder: folder }
-    }
-}
 
 fn ledger(store: &Arc<dyn Store>) -> Ledger {
     Ledger::with_store(Arc::clone(store))
@@ -105,6 +89,28 @@ fn what_was_pruned_moves_with_its_names_its_anchors_and_the_followers() {
                 assert_eq!(content(&exported(new.as_ref()).await), content(&file), "{place}, again");
             }
         }
+    });
+}
+
+#[test]
+fn a_backup_of_a_database_has_what_retention_keeps() {
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(async {
+        let clock = ManualClock::at(BEGINNING);
+        let builder = || Ledger::builder().clock(Arc::new(clock.clone()));
+        let (old, new) = (server.url(&server.fresh_schema()), server.url(&server.fresh_schema()));
+        let before = builder().open(&old).await.expect("opens");
+        let anchor = half_pruned(&before, &clock).await.expect("pruned");
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, progress) = (folder.path().join("tasks.backup"), BackupProgress::default());
+        back_up(builder(), &old, &file, &BackupOptions::default(), &progress).await.expect("backed up");
+        restore(builder(), &new, &file, &RestoreOptions::default(), &progress).await.expect("restored");
+        let after = builder().open(&new).await.expect("opens");
+        let of = async |ledger: &Ledger| content(&exported(ledger.store().as_ref()).await);
+        assert_eq!(of(&after).await, of(&before).await, "anchors, pruned names and followers, too");
+        assert_eq!(after.create("old-1").await.expect_err("taken").code(), Some(Code::Exists));
+        let report = after.verify(Some(&anchor)).await.expect("verified");
+        assert!(report.holds() && report.pruned == 5, "{report:?}");
     });
 }
 
