@@ -2,7 +2,7 @@
 
 use tenure::access::{NamespaceScope, Role};
 use tenure::core::id::RequestId;
-use tenure::core::task::State;
+use tenure::core::task::{State, Task};
 use tenure::recovery::Recovery;
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
@@ -89,6 +89,34 @@ async fn parked(ledger: &Ledger, ids: &[&str]) -> Result<(), Error> {
     Ok(())
 }
 
+/// What the page has filled into the form of a group.
+struct GroupForm {
+    request: String,
+    tasks: String,
+    kinds: String,
+}
+
+impl GroupForm {
+    fn of(page: &Reply) -> GroupForm {
+        let (request, tasks, kinds) = (request_of(page), hidden(page, "tasks"), hidden(page, "kinds"));
+        GroupForm { request, tasks, kinds }
+    }
+
+    /// The same with what a person fills in: for how many tasks the button is, and further fields.
+    fn with<'f>(&'f self, shown: &'f str, more: &[(&'f str, &'f str)]) -> Vec<(&'f str, &'f str)> {
+        let GroupForm { request, tasks, kinds } = self;
+        let own = [("request", &**request), ("tasks", tasks), ("kinds", kinds), ("shown", shown)];
+        own.iter().chain(more).copied().collect()
+    }
+}
+
+/// The task that an ended one was retried as.
+async fn retried(ledger: &Ledger, id: &str) -> Result<Task, Error> {
+    let ended = ledger.task(id).await?;
+    let new = ended.ending().and_then(|ending| ending.retried_as.clone()).expect("it was retried");
+    ledger.task(new.as_str()).await
+}
+
 const PARKED: &str = "/triage/act?ns=default&state=quarantined&cause=by_holder&kind=nightly";
 
 #[test]
@@ -97,39 +125,26 @@ fn single_tasks_of_a_group_are_left_out_and_the_count_is_said_before() {
     block_on(async {
         parked(&ledger, &["a", "b", "c"]).await?;
         let browser = Browser::of(&served);
-        let form = browser.get(PARKED).await;
-        let (request, tasks, kinds) = (request_of(&form), hidden(&form, "tasks"), hidden(&form, "kinds"));
-        assert_eq!((&*tasks, &*hidden(&form, "shown")), ("c\nb\na", "3"), "the newest first");
-        let with = |shown: &'static str, more: &[(&'static str, &'static str)]| {
-            let mut fields = vec![
-                ("request", request.clone()),
-                ("tasks", tasks.clone()),
-                ("kinds", kinds.clone()),
-                ("shown", shown.to_owned()),
-                ("verb", "dismiss".to_owned()),
-                ("actor", "alice".to_owned()),
-                ("reason", "seen".to_owned()),
-            ];
-            fields.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
-            fields
+        let page = browser.get(PARKED).await;
+        let form = GroupForm::of(&page);
+        assert_eq!((&*form.tasks, &*hidden(&page, "shown")), ("c\nb\na", "3"), "the newest first");
+        let submit = async |shown, more: &[(&'static str, &'static str)]| {
+            let said = [("verb", "dismiss"), ("actor", "alice"), ("reason", "seen")];
+            browser.submit(PARKED, &form.with(shown, &[&said[..], more].concat())).await
         };
-        let submit = async |fields: Vec<(&'static str, String)>| {
-            let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, &**value)).collect();
-            browser.submit(PARKED, &fields).await
-        };
-        let none = submit(with("3", &[])).await;
+        let none = submit("3", &[]).await;
         assert!(none.status == 409 && none.text.contains("no task is ticked"), "{}", none.text);
         // As a browser without scripts sends it: the button still says 3.
-        let asks = submit(with("3", &[("take-0", "on"), ("take-2", "on")])).await;
+        let asks = submit("3", &[("take-0", "on"), ("take-2", "on")]).await;
         assert_eq!(asks.status, 409, "{}", asks.text);
         for words in ["nothing is done yet: 2 of 3 tasks are ticked", "Do it for 2 tasks", ">seen</textarea>"]
         {
             assert!(asks.text.contains(words), "{words} is not in {}", asks.text);
         }
         assert!(asks.text.contains("name=\"take-1\" data-take"), "it stays unticked: {}", asks.text);
-        assert_eq!((request_of(&asks), hidden(&asks, "shown")), (request.clone(), "2".to_owned()));
+        assert_eq!((request_of(&asks), hidden(&asks, "shown")), (form.request.clone(), "2".to_owned()));
         for _ in 0..2 {
-            let done = submit(with("2", &[("take-0", "on"), ("take-2", "on")])).await;
+            let done = submit("2", &[("take-0", "on"), ("take-2", "on")]).await;
             assert!(done.text.contains("done for 2 tasks"), "{}", done.text);
         }
         let is_dismissed = async |id| {
@@ -178,23 +193,12 @@ fn what_is_gone_is_waived_by_its_kind_with_the_retry_of_a_group() {
     block_on(async {
         parked(&ledger, &["a", "b"]).await?;
         let browser = Browser::of(&served);
-        let form = browser.get(PARKED).await;
-        let (request, tasks, kinds) = (request_of(&form), hidden(&form, "tasks"), hidden(&form, "kinds"));
-        assert_eq!(kinds, "close-pr\nreset-db");
+        let form = GroupForm::of(&browser.get(PARKED).await);
+        assert_eq!(form.kinds, "close-pr\nreset-db");
         let with = |verb, more: &[(&'static str, &'static str)]| {
-            let mut fields = vec![
-                ("request", &*request),
-                ("tasks", &*tasks),
-                ("kinds", &*kinds),
-                ("shown", "2"),
-                ("take-0", "on"),
-                ("take-1", "on"),
-                ("verb", verb),
-                ("actor", "alice"),
-                ("reason", "fixed"),
-            ];
-            fields.extend(more);
-            fields
+            let said =
+                [("take-0", "on"), ("take-1", "on"), ("verb", verb), ("actor", "alice"), ("reason", "fixed")];
+            form.with("2", &[&said[..], more].concat())
         };
         for (fields, words) in [
             (with("retry", &[("gone-reason", "dropped")]), "no kind is ticked"),
@@ -214,9 +218,7 @@ fn what_is_gone_is_waived_by_its_kind_with_the_retry_of_a_group() {
             assert!(done.text.contains("done for 2 tasks"), "{}", done.text);
         }
         for id in ["a", "b"] {
-            let ended = ledger.task(id).await?;
-            let new = ended.ending().and_then(|ending| ending.retried_as.clone()).expect("it was retried");
-            let new = ledger.task(new.as_str()).await?;
+            let new = retried(&ledger, id).await?;
             let owed: Vec<&str> = new.owed().map(|one| one.undo.kind.as_str()).collect();
             assert_eq!(owed, ["close-pr"], "{id}");
         }
@@ -234,34 +236,25 @@ fn what_was_undone_by_hand_is_settled_by_its_kind_with_one_receipt_for_a_group()
     block_on(async {
         parked(&ledger, &["a", "b"]).await?;
         let browser = Browser::of(&served);
-        let form = browser.get(PARKED).await;
-        let (request, tasks, kinds) = (request_of(&form), hidden(&form, "tasks"), hidden(&form, "kinds"));
-        let fields = [
-            ("request", &*request),
-            ("tasks", &*tasks),
-            ("kinds", &*kinds),
-            ("shown", "2"),
+        let form = GroupForm::of(&browser.get(PARKED).await);
+        let filled = [
             ("take-0", "on"),
             ("take-1", "on"),
             ("verb", "undo"),
-            ("actor", "alice"),
             ("reason", "not needed"),
             ("gone-1", "on"),
             ("receipt-0", "closed by hand"),
         ];
         // One that is refused keeps what was written.
-        let mut without_actor = fields;
-        without_actor[7].1 = "";
-        let again = browser.submit(PARKED, &without_actor).await;
+        let again = browser.submit(PARKED, &form.with("2", &filled)).await;
         assert!(again.status == 409 && again.text.contains("value=\"closed by hand\""), "{}", again.text);
+        let fields = form.with("2", &[&filled[..], &[("actor", "alice")]].concat());
         for _ in 0..2 {
             let done = browser.submit(PARKED, &fields).await;
             assert!(done.text.contains("done for 2 tasks"), "{}", done.text);
         }
         for id in ["a", "b"] {
-            let ended = ledger.task(id).await?;
-            let new = ended.ending().and_then(|ending| ending.retried_as.clone()).expect("it was retried");
-            let new = ledger.task(new.as_str()).await?;
+            let new = retried(&ledger, id).await?;
             assert_eq!(
                 (new.state(), new.owed().count()),
                 (State::Compensated, 0),
