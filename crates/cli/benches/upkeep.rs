@@ -28,7 +28,7 @@ use tokio::time::MissedTickBehavior;
 use binary::{file_mib, resident_mib, tenure};
 use common::fill::{finish_named, life_name};
 use common::life::ttl;
-use common::{median, number_after, word_after};
+use common::{median, millis_at, number_after, word_after};
 
 /// Longer ago than what is pruned.
 const LONG_AGO_DAYS: u64 = 100;
@@ -131,7 +131,7 @@ async fn prune_beside_work(store: &str) {
     }
     println!("{:<34}{:>10}{:>10}{:>8}", "a command, ms", "alone", "pruning", "ratio");
     for (share, word) in [(0.5, "p50"), (0.95, "p95"), (0.99, "p99")] {
-        let of = |parts: &[Vec<Duration>]| median(parts.iter().map(|part| at(part, share)).collect());
+        let of = |parts: &[Vec<Duration>]| median(parts.iter().map(|part| millis_at(part, share)).collect());
         let (alone, beside) = (of(&alone), of(&beside));
         println!("{word:<34}{alone:>10.2}{beside:>10.2}{:>8.2}", beside / alone);
     }
@@ -142,14 +142,6 @@ async fn prune_beside_work(store: &str) {
     callers.shutdown().await;
     let words = ["audit", "verify", "--store", store];
     run("verified", &words, Path::new("/dev/null"));
-}
-
-/// What stands at that share of all, in milliseconds.
-fn at(all: &[Duration], share: f64) -> f64 {
-    let mut all = all.to_vec();
-    all.sort_unstable();
-    let at = ((all.len() as f64 * share) as usize).min(all.len().saturating_sub(1));
-    all.get(at).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1_000.0)
 }
 
 /// Those who work.

@@ -27,7 +27,7 @@ use tokio::time::MissedTickBehavior;
 use binary::ServerProcess;
 use common::fill::{finish, lease};
 use common::life::{call, name, ttl};
-use common::{median, number_after, word_after};
+use common::{median, millis_at, number_after, word_after};
 
 /// What viewers look at. A `{task}` is one that is leased.
 const PAGES: [&str; 8] = [
@@ -110,12 +110,9 @@ async fn compare(store: &str, (tasks, leased): (usize, usize), elsewhere: &Handl
 /// How long each thing took, by its name.
 type Latencies = BTreeMap<&'static str, Vec<Duration>>;
 
-/// What stands at that share of all, in milliseconds.
+/// What stands at that share of all of that name, in milliseconds.
 fn at(latencies: &Latencies, name: &str, share: f64) -> f64 {
-    let mut all = latencies.get(name).cloned().unwrap_or_default();
-    all.sort_unstable();
-    let at = ((all.len() as f64 * share) as usize).min(all.len().saturating_sub(1));
-    all.get(at).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1_000.0)
+    latencies.get(name).map_or(f64::NAN, |all| millis_at(all, share))
 }
 
 fn tell(idle: &Latencies, alone: &[Latencies], watched: &[(Latencies, Latencies)], length: Duration) {

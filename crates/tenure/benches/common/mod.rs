@@ -85,6 +85,15 @@ pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
+/// What stands at that share of all, in milliseconds.
+#[allow(dead_code)] // Some benches look at counts alone.
+pub(crate) fn millis_at(all: &[Duration], share: f64) -> f64 {
+    let mut all = all.to_vec();
+    all.sort_unstable();
+    let at = ((all.len() as f64 * share) as usize).min(all.len().saturating_sub(1));
+    all.get(at).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1_000.0)
+}
+
 /// Somewhere new to keep a record, and what takes it away when it is dropped.
 pub(crate) struct Place {
     pub(crate) url: String,
