@@ -742,7 +742,8 @@ class Ledger:
         With ``cursor_name`` the place is kept in the store, and the next loop with that name goes on there; the first begins before the
         first event. An event counts as handled when the next one is asked for. What was handled is stored once a second, when no more
         events are there, and when the loop ends; so after an error the last events may come again, and none is left out. Nothing is
-        pruned that a named cursor has not passed: see ``forget_cursor``.
+        pruned that a named cursor has not passed: see ``forget_cursor``. Behind an event that can't be read it goes on after
+        ``move_cursor(cursor_name, error.cursor)``.
         """
         if cursor_name is None:
             for event in self._events(task, after, follow):
