@@ -59,7 +59,8 @@ begin
 end;
 
 create trigger pruned_tasks_are_not_replaced before insert on pruned
-when exists (select 1 from pruned where namespace = new.namespace and (id = new.id or saga_id = new.saga_id))
+when exists (select 1 from pruned where namespace = new.namespace and id = new.id)
+    or exists (select 1 from pruned where namespace = new.namespace and saga_id = new.saga_id)
 begin
     select raise(abort, 'tenure: the record of a pruned task is not replaced');
 end;

@@ -447,11 +447,17 @@ pub(crate) mod tests {
         plan_of(&list, &wanted.values)
     }
 
-    pub(crate) fn plan_of(sql: &str, values: &[Value]) -> String {
+    /// A file without a task, and the folder that it is in.
+    pub(crate) fn new_file() -> (tempfile::TempDir, SqliteFile) {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tasks.db");
         let database = SqliteFile::new(path, Synchronous::Full);
         database.prepare(std::time::Duration::ZERO, tenure_store::backup::IfMarked::Refuse).expect("made");
+        (folder, database)
+    }
+
+    pub(crate) fn plan_of(sql: &str, values: &[Value]) -> String {
+        let (_folder, database) = new_file();
         let connection = database.connect().expect("opens");
         let mut statement = connection.prepare(&format!("explain query plan {sql}")).expect("SQL");
         let steps =

@@ -94,11 +94,13 @@ fn prune(transaction: &Transaction<'_>, step: PruneStep, now: Time) -> SqliteRes
     Ok(pruned)
 }
 
+const RECORD: &str =
+    "insert into pruned (namespace, id, saga_id, number, head, state, finished_at, pruned_at, anchor) \
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
 /// Records what is left of a task.
 pub(crate) fn insert_pruned(connection: &Connection, task: &PrunedTask) -> SqliteResult<()> {
-    let record = "insert into pruned (namespace, id, saga_id, number, head, state, finished_at, pruned_at, anchor) \
-        values (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    connection.prepare_cached(record)?.execute(params![
+    connection.prepare_cached(RECORD)?.execute(params![
         task.namespace.as_str(),
         task.id.as_str(),
         task.saga_id.as_str(),
@@ -555,5 +557,37 @@ impl SqliteReader<'_> {
         )?;
         let names = found.query_map([], |row| row.get::<_, String>(0))?;
         names.map(|name| Ok(Namespace::new(name?)?)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::read::tests::new_file;
+
+    #[test]
+    fn a_pruned_task_is_recorded_in_few_steps_however_many_were_pruned_before() {
+        let (_folder, database) = new_file();
+        let connection = database.connect().expect("opens");
+        let record = |number: u64| {
+            let task = PrunedTask {
+                namespace: Namespace::new("default").expect("a name"),
+                id: TaskId::new(format!("t{number}")).expect("an id"),
+                saga_id: SagaId::new(format!("s{number}")).expect("an id"),
+                number: Revision(4),
+                head: Hash([7; 32]),
+                state: Terminal::Completed,
+                finished_at: Time::MIN,
+                pruned_at: Time::MIN,
+                anchor: 1,
+            };
+            insert_pruned(&connection, &task).expect("recorded");
+            connection.prepare_cached(RECORD).expect("SQL").reset_status(StatementStatus::VmStep)
+        };
+        let first = record(0);
+        let last = (1..500).map(record).last().expect("many");
+        assert!(first > 0 && last < first + 20, "{first} steps at first, {last} at last");
     }
 }

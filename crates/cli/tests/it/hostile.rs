@@ -144,7 +144,8 @@ fn small_requests_for_much_take_the_memory_that_there_is_and_no_lease_of_others(
         post_or_cut(&url, "/v1/default/commands", &adopts).is_some_and(|(status, _)| status == 200)
     });
     for (status, bytes) in &told {
-        assert!(matches!(status, 200 | 422 | 503), "{told:?}");
+        // 408: on a busy machine a large body may be read too slowly.
+        assert!(matches!(status, 200 | 408 | 422 | 503), "{told:?}");
         assert!(*bytes < 20 * 1024 * 1024, "{told:?}");
     }
     let after = peak_mib(serving.process.id());
