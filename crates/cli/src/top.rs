@@ -97,7 +97,9 @@ impl Top {
         let answers = leave::answers(&mut orders, &mut model, (&mut terminal, &mut signals)).await;
         // The screen is given back before anything is printed on it.
         drop(terminal);
-        leave::report(context.out, answers, orders.unanswered()).and(ended)
+        let told = leave::report(context.out, answers, orders.unanswered());
+        // What was not done is said above, whatever ended the screen.
+        ended.and(told)
     }
 }
 

@@ -33,12 +33,12 @@ impl WriterLock {
 
     /// Waits for the lock at most this long, outside the queue; false if another process still has it.
     pub(crate) fn take_within(&self, wait_max: Duration) -> io::Result<bool> {
-        Ok(lock_within(&self.turn, tries_in(wait_max))?.is_some())
+        Ok(lock_within(&self.turn, wait_max)?.is_some())
     }
 
     /// The same, in the queue, so that busy processes can't keep the lock from the one at the head.
     pub(crate) fn take_in_line_within(&self, wait_max: Duration) -> io::Result<bool> {
-        let Some(left) = lock_within(&self.line, tries_in(wait_max))? else { return Ok(false) };
+        let Some(left) = lock_within(&self.line, wait_max)? else { return Ok(false) };
         let taken = lock_within(&self.turn, left)?;
         self.line.unlock()?;
         Ok(taken.is_some())
@@ -50,23 +50,24 @@ impl WriterLock {
     }
 }
 
-/// The pause between two attempts of a wait with a time limit.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// The pauses between two attempts of a wait with a time limit: each is twice as long as the one before, up to the longest. Who is
+/// at the head keeps all others waiting, so it must see soon that the lock is free.
+const PAUSE_FIRST: Duration = Duration::from_micros(50);
+const PAUSE_MAX: Duration = Duration::from_millis(1);
 
-fn tries_in(wait_max: Duration) -> u128 {
-    wait_max.as_millis() / LOOK_EVERY.as_millis()
-}
-
-/// Tries once, and again this many times; returns how many tries were left when it got the lock.
-fn lock_within(file: &File, tries: u128) -> io::Result<Option<u128>> {
-    for left in (0..=tries).rev() {
+/// Tries until the lock is taken or that time was waited for; returns how much of it was left.
+fn lock_within(file: &File, mut left: Duration) -> io::Result<Option<Duration>> {
+    let mut pause = PAUSE_FIRST;
+    loop {
         match file.try_lock() {
             Ok(()) => return Ok(Some(left)),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK_EVERY),
+            Err(TryLockError::WouldBlock) if left.is_zero() => return Ok(None),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(pause.min(left)),
             Err(TryLockError::Error(error)) => return Err(error),
         }
+        left = left.saturating_sub(pause);
+        pause = (pause * 2).min(PAUSE_MAX);
     }
-    Ok(None)
 }
 
 fn with_suffix(database: &Path, suffix: &str) -> PathBuf {
@@ -85,7 +86,7 @@ mod tests {
         let lock = || WriterLock::beside(&folder.path().join("t.db")).expect("lock files");
         let (busy, patient, next) = (lock(), lock(), lock());
         busy.take().expect("free");
-        assert!(!patient.take_in_line_within(2 * LOOK_EVERY).expect("looked"), "somebody has it");
+        assert!(!patient.take_in_line_within(2 * PAUSE_MAX).expect("looked"), "somebody has it");
         busy.give().expect("given");
         assert!(next.take_in_line_within(Duration::ZERO).expect("looked"), "nobody stands in line");
     }
