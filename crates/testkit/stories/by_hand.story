@@ -37,6 +37,25 @@ create t1 undo=rm:x undo=close:y; acquire t1 a
 mark-compensated t1 done=1 → refused compensation_owed, unchanged
 mark-compensated t1 done=1 waive=2 as=alice → state compensated, cause by_operator, status 1 done, receipt 1 by_hand, settled-by 1 alice, status 2 waived
 
+# While recovery undoes a task, nobody closes it with a receipt; what is waived needs no undo
+create t1 undo=rm:x undo=close:y; acquire t1 a; rollback t1 a epoch=1; reclaim t1 rec
+-- row: mark/compensated_undoing
+mark-compensated t1 done=1,2 → refused leased by rec, unchanged
+mark-compensated t1 done=1 waive=2 → refused leased by rec, unchanged
+mark-compensated t1 done=9 → refused leased by rec, unchanged
+settle t1 rec epoch=2 seq=2
+mark-compensated t1 done=1 → refused leased by rec, unchanged
+tick 60s
+mark-compensated t1 done=1 as=alice → state compensated, status 1 done, settled-by 1 alice
+create t2 undo=rm:x; acquire t2 a; rollback t2 a epoch=1; reclaim t2 rec
+mark-compensated t2 waive=1 → state compensated, status 1 waived
+
+# A holder who undoes its own work is not overtaken by a receipt either
+create t1 undo=rm:x; acquire t1 a; rollback t1 a epoch=1 keep
+mark-compensated t1 done=1 → refused leased by a, unchanged
+create t2 undo=rm:x; acquire t2 a
+mark-compensated t2 done=1 → state compensated, status 1 done
+
 # A number is waived or has a receipt, not both
 create t1 undo=rm:x; acquire t1 a
 mark-compensated t1 done=1 waive=1 → refused invalid receipts, unchanged
