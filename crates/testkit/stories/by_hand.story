@@ -22,6 +22,14 @@ settle-by-hand t1 seq=1 → state compensated, settled-by 1 operator
 create t1 on-lapse=hold; acquire t1 a; register t1 rm:x a epoch=1; release t1 a epoch=1
 settle-by-hand t1 seq=1 → state planned, status 1 done, owed 0
 
+# A receipt by hand says something, whichever command gives it; that of a holder may be empty
+create t1 undo=rm:x undo=close:y; acquire t1 a
+settle-by-hand t1 seq=1 receipt= reason=why → refused invalid receipt, unchanged
+mark-compensated t1 done=1 waive=2 receipt= → refused invalid receipts.receipt, unchanged
+settle t1 a epoch=1 seq=2 receipt= → status 2 done
+quarantine t1 a epoch=1
+retry t1 done=1 receipt= → refused invalid receipts.receipt, unchanged
+
 # Only what is owed is settled by hand
 create t1 undo=rm:x
 -- row: settle/by_hand_unknown
