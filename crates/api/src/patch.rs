@@ -17,6 +17,22 @@ use crate::read::read_whole;
 /// A document may have as many below the object that is the body. Changes are merged level by level, on the stack.
 const LEVELS_MAX: usize = 1 + DEPTH_MAX;
 
+/// The fields that a put may change, which refusals name. Others are only in the words of a refusal.
+const CHANGEABLE: [&str; 12] = [
+    "queue",
+    "kind",
+    "labels",
+    "payload",
+    "priority",
+    "not_before",
+    "policy",
+    "compensations",
+    "state",
+    "terminal_reason",
+    "result",
+    "revision",
+];
+
 /// The members of an object, each as it stands. Numbers keep their digits that way.
 type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
@@ -65,7 +81,8 @@ fn each_once_below<'a>(fields: &'a Fields<'_>, path: &mut Vec<&'a str>) -> Resul
         let Ok(inner) = serde_json::from_str::<Members<'_>>(value.get()) else { continue };
         let mut names: Vec<&str> = path.clone();
         names.push(name);
-        let inner = inner.each_once().map_err(|twice| given_twice(&[&names, &[twice.as_str()][..]].concat()))?;
+        let inner =
+            inner.each_once().map_err(|twice| given_twice(&[&names, &[twice.as_str()][..]].concat()))?;
         each_once_below(&inner, &mut names)?;
     }
     Ok(())
@@ -73,7 +90,7 @@ fn each_once_below<'a>(fields: &'a Fields<'_>, path: &mut Vec<&'a str>) -> Resul
 
 /// The refusal of a name that is given twice, by its path from the field of the record.
 fn given_twice(path: &[&str]) -> Refusal {
-    let known = |name: &str| PutBody::FIELDS.iter().copied().find(|field| *field == name);
+    let known = |name: &str| CHANGEABLE.into_iter().find(|field| *field == name);
     match path {
         [first, rest @ ..] if let Some(field) = known(first) => match rest {
             [] => Refusal::invalid(field, "is given twice"),
@@ -209,7 +226,11 @@ mod tests {
             (r#"{"prio":1,"prio":2}"#, "body", "`prio` is given twice"),
         ] {
             let refused = after(patch).expect_err(patch);
-            assert_eq!((refused.code, refused.field), (tenure_core::refusal::Code::Invalid, Some(field)), "{patch}");
+            assert_eq!(
+                (refused.code, refused.field),
+                (tenure_core::refusal::Code::Invalid, Some(field)),
+                "{patch}"
+            );
             assert!(refused.to_string().contains(words), "{refused}");
         }
     }

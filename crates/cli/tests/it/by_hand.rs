@@ -199,7 +199,11 @@ fn a_record_is_changed_field_by_field() {
     let once = "task set t --as bob --priority 5 --revision 3 --request-id r1";
     world.given(&format!("{once}\ntask set t --delay 10m"));
     let again = world.run(&format!("{once} -o json")).json();
-    assert_eq!((&again["task"]["revision"], &again["task"]["not_before"]), (&4.into(), &serde_json::Value::Null), "{again}");
+    assert_eq!(
+        (&again["task"]["revision"], &again["task"]["not_before"]),
+        (&4.into(), &serde_json::Value::Null),
+        "{again}"
+    );
     let task = world.run("task show t -o json").json();
     assert_eq!(task["task"]["not_before"], "2026-01-31T12:10:00.000000Z");
     assert_eq!((&task["task"]["priority"], &task["task"]["policy"]["max_attempts"]), (&5.into(), &3.into()));

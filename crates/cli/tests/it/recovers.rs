@@ -221,7 +221,11 @@ fn a_run_that_is_interrupted_hands_back_and_notes_what_it_moved() {
     let outcomes: Vec<&str> = told.iter().filter_map(|one| one["outcome"].as_str()).collect();
     assert_eq!(outcomes, ["compensated", "handed_back"]);
     let b = place.task("b");
-    assert_eq!((b["lease"].is_null(), b["state"].as_str()), (true, Some("compensating")), "it is due at once");
+    assert_eq!(
+        (b["lease"].is_null(), b["state"].as_str()),
+        (true, Some("compensating")),
+        "it is due at once"
+    );
     let events: Vec<Value> = place.done("events -o json").lines().map(json).collect();
     let swept = || events.iter().filter(|one| one["type"] == "recovery_swept");
     let sum = |count: &str| swept().filter_map(|one| one["data"][count].as_u64()).sum::<u64>();

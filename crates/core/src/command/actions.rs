@@ -204,7 +204,8 @@ fn check_settled(waive: &[Waiver], settled: &[HandReceipt]) -> Result<(), Refusa
 fn check_receipt(field: &'static str, done: &HandReceipt) -> Result<(), Refusal> {
     if done.receipt.as_str().trim().is_empty() {
         let seq = done.seq;
-        let limit = format_args!("must not be empty: say what shows that compensation {seq} was undone, or waive it");
+        let limit =
+            format_args!("must not be empty: say what shows that compensation {seq} was undone, or waive it");
         return Err(Refusal::invalid(field, limit));
     }
     Ok(())

@@ -88,7 +88,7 @@ pub(crate) async fn patch(asked: Asked) -> Answered {
             }
             (_, _) => newest,
         };
-        let mut command = verbs::command(&asked, CommandName::Put, &patch.put_body(&task)?)?;
+        let mut command = verbs::command(&asked, CommandName::Put, &patch.put_body(&task))?;
         let Action::Put(put) = &mut command.action else {
             return Err(Problem::broken("the patch is not a put"));
         };

@@ -107,8 +107,7 @@ impl Template {
         for word in before_double_dash(&self.words) {
             let beginnings = word.beginnings(|place| self.may_be_empty(place));
             let is_first = |place: &Place| beginnings.contains(&place);
-            let found =
-                Place::FIXED.iter().find(|(_, place)| named.contains(place) && is_first(place));
+            let found = Place::FIXED.iter().find(|(_, place)| named.contains(place) && is_first(place));
             if let Some((name, _)) = found {
                 return Err(format!(
                     "an argument that begins with `{{{name}}}` could be read as an option: put `--` before it, or prefix it, \
@@ -439,7 +438,10 @@ mod tests {
             ("{label.a}{target}{label.b}", "", "-v", ""),
         ] {
             let said = of(word).accepts(&call_with(a, b, target)).expect_err(word);
-            assert!(said.contains("could be read as an option: put `--` before `") && said.contains(word), "{said}");
+            assert!(
+                said.contains("could be read as an option: put `--` before `") && said.contains(word),
+                "{said}"
+            );
         }
         for (word, a, b, target) in [
             ("{label.a}{target}", "x", "", "--version"),
@@ -454,7 +456,10 @@ mod tests {
     fn a_name_behind_what_may_be_empty_begins_the_word() {
         for word in ["{label.a}{task}", "{label.a}{label.a}{key}", "{target}{namespace}"] {
             let said = with_labels(&["x", word], &[("a", "[a-z]*")]).expect_err(word);
-            assert!(said.contains("could be read as an option") && said.contains("allow the empty text"), "{said}");
+            assert!(
+                said.contains("could be read as an option") && said.contains("allow the empty text"),
+                "{said}"
+            );
         }
         for (word, pattern) in
             [("{label.a}{task}", "[a-z]+"), ("{label.a}:{task}", "[a-z]*"), ("{seq}{task}", "x")]

@@ -42,7 +42,9 @@ impl Ledger {
         let mut tries = 1;
         loop {
             match self.put(changed(&self.task(id).await?, None, &change)?).await {
-                Err(Error::Refused(refusal)) if refusal.code == Code::StaleWrite && tries < TRIES_MAX => tries += 1,
+                Err(Error::Refused(refusal)) if refusal.code == Code::StaleWrite && tries < TRIES_MAX => {
+                    tries += 1
+                }
                 answer => return answer,
             }
         }
@@ -82,7 +84,9 @@ impl Ledger {
         request: &RequestId,
     ) -> Result<Task, Error> {
         // In this order: a request that is remembered only after the task was read left the revision that was read.
-        if newest.revision <= revision || !self.store.remembers(self.namespace.clone(), request.clone()).await? {
+        if newest.revision <= revision
+            || !self.store.remembers(self.namespace.clone(), request.clone()).await?
+        {
             return Ok(newest);
         }
         Ok(self.task_as_it_was(&newest.id, revision).await?.unwrap_or(newest))

@@ -106,7 +106,10 @@ fn labels_hold_from_the_takeover_until_the_task_is_undone() {
             slow.lets_go(1);
         };
         let (report, ()) = tokio::join!(recovery.once(), relabelled);
-        assert_eq!((report.expect("it ran").of(Outcome::Compensated), lab.seen()), (1, vec!["168".to_owned()]));
+        assert_eq!(
+            (report.expect("it ran").of(Outcome::Compensated), lab.seen()),
+            (1, vec!["168".to_owned()])
+        );
         let task = world.ledger.task("t").await?;
         let labels: Vec<&str> = task.labels.keys().map(|key| key.as_str()).collect();
         assert_eq!((task.state(), labels), (State::Compensated, vec!["pr"]), "the change is there");
@@ -133,7 +136,10 @@ impl Labelled {
 
 impl Handler for Labelled {
     fn accepts(&self, call: &UndoCall) -> Result<(), String> {
-        call.labels.contains_key("issue").then_some(()).ok_or_else(|| "the task has no label issue".to_owned())
+        call.labels
+            .contains_key("issue")
+            .then_some(())
+            .ok_or_else(|| "the task has no label issue".to_owned())
     }
 
     fn undo(&self, call: UndoCall, _: LeaseWatch) -> BoxFuture<'static, Undone> {

@@ -517,7 +517,8 @@ fn a_patch_is_repeated_under_its_key_and_answered_as_the_first_was() {
     block_on(async {
         client.post(TASKS, json!({"id": "t", "payload": {"n": 1}})).await.done(201);
         let patch = |key: &'static str, body: Value| {
-            let request = client.request(&format!("PATCH {TASKS}/t")).header("content-type", "application/json");
+            let request =
+                client.request(&format!("PATCH {TASKS}/t")).header("content-type", "application/json");
             reply(request.header("if-match", "W/\"1\"").header("idempotency-key", key).body(body.to_string()))
         };
         let named = || json!({"priority": 5, "payload": {"n": null, "m": 2}});
