@@ -1,5 +1,6 @@
 //! The members of a JSON object, each as it stands, before the body is read that they belong to.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::value::MapDeserializer;
@@ -33,6 +34,17 @@ impl<'a> Members<'a> {
             return Err(Refusal::invalid(name, "is given twice"));
         }
         serde_json::from_str(value.get()).map_err(|_| Refusal::invalid(name, form))
+    }
+
+    /// All of them by their names; an error is the name of one that stands twice.
+    pub(crate) fn each_once(self) -> Result<BTreeMap<String, &'a RawValue>, String> {
+        let mut members = BTreeMap::new();
+        for (name, value) in self.0 {
+            if members.insert(name.clone(), value).is_some() {
+                return Err(name);
+            }
+        }
+        Ok(members)
     }
 
     /// The only one, if there is one.

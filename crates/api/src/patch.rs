@@ -5,41 +5,104 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 use tenure_core::command::Put;
+use tenure_core::id::Revision;
 use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
 
 use crate::body::PutBody;
 use crate::json::{DEPTH_MAX, is_deeper_than};
+use crate::members::Members;
 use crate::read::read_whole;
 
 /// A document may have as many below the object that is the body. Changes are merged level by level, on the stack.
 const LEVELS_MAX: usize = 1 + DEPTH_MAX;
 
-/// The members of an object, each as it stands. Numbers keep their digits that way.
-type Members<'a> = BTreeMap<String, &'a RawValue>;
+/// The fields that a put may change, which refusals name. Others are only in the words of a refusal.
+const CHANGEABLE: [&str; 12] = [
+    "queue",
+    "kind",
+    "labels",
+    "payload",
+    "priority",
+    "not_before",
+    "policy",
+    "compensations",
+    "state",
+    "terminal_reason",
+    "result",
+    "revision",
+];
 
-/// The body of a put that changes in the record of a task what `patch` names. Who gives it and why may be in the patch, as in the body
-/// of a put; the revision is the task's where the patch says none.
-pub fn put_body(task: &Task, patch: &str) -> Result<String, Refusal> {
-    let changes: Members<'_> = read_whole(patch, "body", "a single JSON object")?;
-    if is_deeper_than(LEVELS_MAX, patch) {
-        return Err(Refusal::invalid(
-            "body",
-            format_args!("must not be nested more than {LEVELS_MAX} levels deep"),
-        ));
-    }
-    Ok(merged(&crate::to_json(&PutBody::from(&Put::of(task))), &changes))
+/// The members of an object, each as it stands. Numbers keep their digits that way.
+type Fields<'a> = BTreeMap<String, &'a RawValue>;
+
+/// What is to be changed in a record. Who gives it and why may be in it, as in the body of a put, and for which revision it is.
+pub struct MergePatch<'a> {
+    changes: Fields<'a>,
+    revision: Option<Revision>,
 }
 
-/// Whether the patch says which revision it is for.
-pub fn names_a_revision(patch: &str) -> bool {
-    serde_json::from_str::<Members<'_>>(patch)
-        .is_ok_and(|changes| changes.get("revision").is_some_and(|revision| revision.get() != "null"))
+impl<'a> MergePatch<'a> {
+    /// Reads the body of a patch. A name that is given twice is refused at any depth, because nobody could tell which was meant.
+    pub fn read(text: &'a str) -> Result<MergePatch<'a>, Refusal> {
+        let members: Members<'_> = read_whole(text, "body", "a single JSON object")?;
+        if is_deeper_than(LEVELS_MAX, text) {
+            return Err(Refusal::invalid(
+                "body",
+                format_args!("must not be nested more than {LEVELS_MAX} levels deep"),
+            ));
+        }
+        let changes = members.each_once().map_err(|name| given_twice(&[&name]))?;
+        each_once_below(&changes, &mut Vec::new())?;
+        let revision = match changes.get("revision").map(|revision| revision.get()) {
+            None | Some("null") => None,
+            Some(number) => {
+                let number = serde_json::from_str(number);
+                Some(Revision(number.map_err(|_| Refusal::invalid("revision", "a whole number from 0"))?))
+            }
+        };
+        Ok(MergePatch { changes, revision })
+    }
+
+    /// The revision that it is for, if it names one.
+    pub fn revision(&self) -> Option<Revision> {
+        self.revision
+    }
+
+    /// The body of a put that makes these changes in the record of a task. The revision is the task's where the patch names none.
+    pub fn put_body(&self, task: &Task) -> String {
+        merged(&crate::to_json(&PutBody::from(&Put::of(task))), &self.changes)
+    }
+}
+
+/// Looks for names that are given twice in the objects of an object. Those in lists are found when the document is read.
+fn each_once_below<'a>(fields: &'a Fields<'_>, path: &mut Vec<&'a str>) -> Result<(), Refusal> {
+    for (name, value) in fields {
+        let Ok(inner) = serde_json::from_str::<Members<'_>>(value.get()) else { continue };
+        let mut names: Vec<&str> = path.clone();
+        names.push(name);
+        let inner =
+            inner.each_once().map_err(|twice| given_twice(&[&names, &[twice.as_str()][..]].concat()))?;
+        each_once_below(&inner, &mut names)?;
+    }
+    Ok(())
+}
+
+/// The refusal of a name that is given twice, by its path from the field of the record.
+fn given_twice(path: &[&str]) -> Refusal {
+    let known = |name: &str| CHANGEABLE.into_iter().find(|field| *field == name);
+    match path {
+        [first, rest @ ..] if let Some(field) = known(first) => match rest {
+            [] => Refusal::invalid(field, "is given twice"),
+            rest => Refusal::invalid(field, format_args!("`{}` is given twice", rest.join("."))),
+        },
+        path => Refusal::invalid("body", format_args!("`{}` is given twice", path.join("."))),
+    }
 }
 
 /// The object with the changes, as text. A value that is no object is replaced by an empty one first.
-fn merged(text: &str, changes: &Members<'_>) -> String {
-    let before: Members<'_> = serde_json::from_str(text).unwrap_or_default();
+fn merged(text: &str, changes: &Fields<'_>) -> String {
+    let before: Fields<'_> = serde_json::from_str(text).unwrap_or_default();
     let mut after: BTreeMap<&str, String> =
         before.iter().map(|(name, value)| (name.as_str(), value.get().to_owned())).collect();
     for (name, change) in changes {
@@ -47,7 +110,7 @@ fn merged(text: &str, changes: &Members<'_>) -> String {
             after.remove(name.as_str());
             continue;
         }
-        let value = match serde_json::from_str::<Members<'_>>(change.get()) {
+        let value = match serde_json::from_str::<Fields<'_>>(change.get()) {
             Ok(inner) => merged(after.get(name.as_str()).map_or("{}", String::as_str), &inner),
             Err(_) => change.get().to_owned(),
         };
@@ -82,7 +145,7 @@ mod tests {
     /// The record after a patch, read and written as JSON.
     fn after_of(payload: &str, patch: &str) -> Result<String, Refusal> {
         let namespace = Namespace::new("default")?;
-        let put = read_put(&put_body(&task(payload), patch)?, &namespace)?;
+        let put = read_put(&MergePatch::read(patch)?.put_body(&task(payload)), &namespace)?;
         Ok(crate::to_json(&PutBody::from(&put)))
     }
 
@@ -125,9 +188,10 @@ mod tests {
 
     #[test]
     fn a_patch_may_say_its_revision() {
-        assert!(
-            names_a_revision(r#"{"revision":2}"#) && !names_a_revision(r#"{"revision":null,"priority":1}"#)
-        );
+        let revision = |text| MergePatch::read(text).map(|patch| patch.revision());
+        assert_eq!(revision(r#"{"revision":2}"#), Ok(Some(Revision(2))));
+        assert_eq!(revision(r#"{"revision":null,"priority":1}"#), Ok(None));
+        assert_eq!(revision(r#"{"revision":"2"}"#).expect_err("no number").field, Some("revision"));
         has(&after(r#"{"revision":2}"#).expect("patched"), &[r#""revision":2"#]);
     }
 
@@ -149,5 +213,25 @@ mod tests {
         assert_eq!(after("[1]").expect_err("no object").code, tenure_core::refusal::Code::Invalid);
         let refused = after(r#"{"prio":5}"#).expect_err("unknown").to_string();
         assert!(refused.contains("prio"), "{refused}");
+    }
+
+    #[test]
+    fn a_name_that_is_given_twice_is_refused_at_any_depth() {
+        for (patch, field, words) in [
+            (r#"{"priority":1,"priority":2}"#, "priority", "is given twice"),
+            (r#"{"payload":{"x":1,"x":2}}"#, "payload", "`x` is given twice"),
+            (r#"{"payload":{"deep":{"a":1,"b":3,"a":null}}}"#, "payload", "`deep.a` is given twice"),
+            (r#"{"labels":{"issue":"1","issue":"2"}}"#, "labels", "`issue` is given twice"),
+            (r#"{"payload":{"list":[{"x":1,"x":2}]}}"#, "payload", "duplicate key"),
+            (r#"{"prio":1,"prio":2}"#, "body", "`prio` is given twice"),
+        ] {
+            let refused = after(patch).expect_err(patch);
+            assert_eq!(
+                (refused.code, refused.field),
+                (tenure_core::refusal::Code::Invalid, Some(field)),
+                "{patch}"
+            );
+            assert!(refused.to_string().contains(words), "{refused}");
+        }
     }
 }

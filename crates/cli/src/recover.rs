@@ -53,7 +53,7 @@ pub(crate) struct Recover {
     /// With --watch: how long a task that this process has no handler for is left to others, before it is quarantined
     #[arg(long, value_name = "DURATION", default_value = "10m", help_heading = "Advanced")]
     handler_wait: String,
-    /// With --watch: how long undos in progress may take after an interrupt
+    /// How long undos in progress may take after an interrupt, before their tasks are handed back
     #[arg(long, value_name = "DURATION", default_value = "10s", help_heading = "Advanced")]
     grace: String,
 }
@@ -79,35 +79,44 @@ impl Recover {
             let _ = tell.send(recovered.clone());
         });
         let (stop, mut survivors) = (StopSignal::new(), Survivors { store, ..Survivors::default() });
+        // After an interrupt, or when the output has failed, recovery stops in order: it hands back what it undoes, and notes what
+        // it moved.
+        let (mut by_signal, mut shown) = (None, Ok(()));
         let report = {
             let mut signals = Signals::that_end()?;
             let mut running = std::pin::pin!(async {
                 match self.watch {
                     true => recovery.watch(stop.clone()).await,
-                    false => recovery.once().await,
+                    false => recovery.once_until(stop.clone()).await,
                 }
             });
-            let mut by_signal = None;
             loop {
                 tokio::select! {
                     biased;
-                    Some(recovered) = told.recv() => show(context, &mut survivors, &recovered)?,
+                    Some(recovered) = told.recv(), if shown.is_ok() => {
+                        shown = show(context, &mut survivors, &recovered);
+                        if shown.is_err() {
+                            stop.stop();
+                        }
+                    }
                     signal = signals.next(), if by_signal.is_none() => {
                         by_signal = Some(signal);
-                        match self.watch {
-                            true => stop.stop(),
-                            // The next recovery continues what is being undone, once the leases of this one have lapsed.
-                            false => return Err(CliError::Interrupted(signal)),
-                        }
+                        stop.stop();
                     }
                     report = &mut running => break report?,
                 }
             }
         };
+        shown?;
         while let Ok(recovered) = told.try_recv() {
             show(context, &mut survivors, &recovered)?;
         }
-        self.sum_up(context, &report)
+        let summed_up = self.sum_up(context, &report);
+        match by_signal {
+            // What was due may not all be handled.
+            Some(signal) if !self.watch => Err(CliError::Interrupted(signal)),
+            Some(_) | None => summed_up,
+        }
     }
 
     fn settings(&self, namespace: Option<&str>) -> Result<RecoveryOptions, CliError> {

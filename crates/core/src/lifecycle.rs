@@ -354,6 +354,7 @@ static ROWS: &[Row] = &[
     row("mark/failed_bare", OPEN, Only(&[MarkFailed]), when!(fails_without_a_record), Refuse(Code::CompensationRequired), "a failed task needs at least one compensation, if only of kind none"),
     row("mark/failed_full", OPEN, Only(&[MarkFailed]), when!(has_no_room), Refuse(Code::Invalid), "the task already has the maximum number of compensations"),
     row("mark/compensated", OPEN, Only(&[MarkCompensated]), when!(waivers_fit_and_nothing_stays_owed), Do(outcome::mark_compensated, COMPENSATED), "a person has undone it by hand"),
+    row("mark/compensated_undoing", COMPENSATING, Only(&[MarkCompensated]), when!(gives_a_receipt_while_it_is_undone), Refuse(Code::Leased), "the task is being undone under a lease, which may undo the same: wait until it ends, or waive instead of giving a receipt"),
     row("mark/compensated_owing", OPEN, Only(&[MarkCompensated]), when!(waivers_fit_and_something_stays_owed), Refuse(Code::CompensationOwed), "the task owes compensations: waive each of them in this command, or give its receipt"),
     row("mark/waives_unknown", OPEN, Only(&[MarkCompensated]), when!(a_waiver_names_an_unknown_seq), Refuse(Code::NotFound), "a number that is waived or has a receipt is not a compensation of the task"),
     row("mark/waives_standing", OPEN, Only(&[MarkCompensated]), when!(a_waiver_names_a_standing_seq), Refuse(Code::WrongState), "a compensation that is waived or has a receipt is standing: it becomes owed when an attempt begins"),

@@ -432,11 +432,7 @@ impl Task {
         progressed_at: Time,
         told: Option<CancelTold>,
     ) -> impl Iterator<Item = (Overrun, Time)> {
-        let stalled = self.policy.stall_after.map(|span| (Overrun::Stalled, progressed_at + span));
-        let out_of_time = self.policy.time_limit.map(|span| (Overrun::OutOfTime, acquired_at + span));
-        let told = told.zip(self.policy.cancel_grace);
-        let cancelled = told.map(|(told, span)| (Overrun::Cancelled, told.since + span));
-        [stalled, out_of_time, cancelled].into_iter().flatten()
+        bounds(&self.policy, acquired_at, progressed_at, told)
     }
 
     /// Which policy limit ended the lease of an attempt; none if its holder fell silent. An undo has no such
@@ -446,4 +442,23 @@ impl Task {
         let bounds = self.bounds(lease.acquired_at, lease.progressed_at, lease.cancel_told);
         bounds.filter(|(_, end)| lease.expires_at >= *end).map(|(bound, _)| bound).last()
     }
+}
+
+fn bounds(
+    policy: &Policy,
+    acquired_at: Time,
+    progressed_at: Time,
+    told: Option<CancelTold>,
+) -> impl Iterator<Item = (Overrun, Time)> {
+    let stalled = policy.stall_after.map(|span| (Overrun::Stalled, progressed_at + span));
+    let out_of_time = policy.time_limit.map(|span| (Overrun::OutOfTime, acquired_at + span));
+    let told = told.zip(policy.cancel_grace);
+    let cancelled = told.map(|(told, span)| (Overrun::Cancelled, told.since + span));
+    [stalled, out_of_time, cancelled].into_iter().flatten()
+}
+
+/// When a lease ends that is granted at `now` and would last until then, if nothing bounds it: every grant of an attempt is
+/// bounded by the policy.
+pub(crate) fn end_of_grant(policy: &Policy, now: Time, until: Time) -> Time {
+    bounds(policy, now, now, None).map(|(_, end)| end).fold(until, Time::min)
 }

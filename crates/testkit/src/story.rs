@@ -171,7 +171,7 @@ impl<'a> Words<'a> {
     }
 
     fn receipts(&self) -> Result<Vec<HandReceipt>, Refusal> {
-        let receipt = Text::named("receipt", "by_hand")?;
+        let receipt = Text::named("receipt", self.get("receipt").unwrap_or("by_hand"))?;
         Ok(self.numbers("done").map(|seq| HandReceipt { seq, receipt: receipt.clone() }).collect())
     }
 

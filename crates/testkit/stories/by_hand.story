@@ -22,6 +22,14 @@ settle-by-hand t1 seq=1 → state compensated, settled-by 1 operator
 create t1 on-lapse=hold; acquire t1 a; register t1 rm:x a epoch=1; release t1 a epoch=1
 settle-by-hand t1 seq=1 → state planned, status 1 done, owed 0
 
+# A receipt by hand says something, whichever command gives it; that of a holder may be empty
+create t1 undo=rm:x undo=close:y; acquire t1 a
+settle-by-hand t1 seq=1 receipt= reason=why → refused invalid receipt, unchanged
+mark-compensated t1 done=1 waive=2 receipt= → refused invalid receipts.receipt, unchanged
+settle t1 a epoch=1 seq=2 receipt= → status 2 done
+quarantine t1 a epoch=1
+retry t1 done=1 receipt= → refused invalid receipts.receipt, unchanged
+
 # Only what is owed is settled by hand
 create t1 undo=rm:x
 -- row: settle/by_hand_unknown
@@ -36,6 +44,25 @@ settle-by-hand t1 seq=1 → refused compensation_settled, unchanged
 create t1 undo=rm:x undo=close:y; acquire t1 a
 mark-compensated t1 done=1 → refused compensation_owed, unchanged
 mark-compensated t1 done=1 waive=2 as=alice → state compensated, cause by_operator, status 1 done, receipt 1 by_hand, settled-by 1 alice, status 2 waived
+
+# While recovery undoes a task, nobody closes it with a receipt; what is waived needs no undo
+create t1 undo=rm:x undo=close:y; acquire t1 a; rollback t1 a epoch=1; reclaim t1 rec
+-- row: mark/compensated_undoing
+mark-compensated t1 done=1,2 → refused leased by rec, unchanged
+mark-compensated t1 done=1 waive=2 → refused leased by rec, unchanged
+mark-compensated t1 done=9 → refused leased by rec, unchanged
+settle t1 rec epoch=2 seq=2
+mark-compensated t1 done=1 → refused leased by rec, unchanged
+tick 60s
+mark-compensated t1 done=1 as=alice → state compensated, status 1 done, settled-by 1 alice
+create t2 undo=rm:x; acquire t2 a; rollback t2 a epoch=1; reclaim t2 rec
+mark-compensated t2 waive=1 → state compensated, status 1 waived
+
+# A holder who undoes its own work is not overtaken by a receipt either
+create t1 undo=rm:x; acquire t1 a; rollback t1 a epoch=1 keep
+mark-compensated t1 done=1 → refused leased by a, unchanged
+create t2 undo=rm:x; acquire t2 a
+mark-compensated t2 done=1 → state compensated, status 1 done
 
 # A number is waived or has a receipt, not both
 create t1 undo=rm:x; acquire t1 a

@@ -5,6 +5,19 @@ show t1 → history created acquired registered registered annotated
 heartbeat t1 w1 epoch=1 → expires +60s
 complete t1 w1 epoch=1 → state completed, last-lease w1 1
 
+# The lease of a record that moves in is bounded by its policy, as every grant is
+put t1 state=running owner=w1 expires=+6d reason=moves time-limit=10s → state running, expires +10s
+heartbeat t1 w1 epoch=1 → refused out_of_time, unchanged
+put t2 state=running owner=w1 expires=+6d reason=moves stall-after=20s time-limit=2h → expires +20s
+progress t2 w1 epoch=1 progress=1
+tick 10s; heartbeat t2 w1 epoch=1 → refused stalled, unchanged
+heartbeat t2 w1 epoch=1 progress=2 → expires +20s
+put t3 state=running owner=w1 expires=-1h reason=moves time-limit=10s → expires -1h
+put t4 state=running owner=w1 expires=+6d reason=moves → expires +6d
+put t5 state=dispatched owner=w1 expires=+6d reason=moves time-limit=10s → state dispatched
+acquire t5 w1 → expires +10s
+lapsed → tasks t1 t3
+
 # The undo of a dead worker's record runs after the move
 put t1 state=running owner=w1 expires=-1h reason=moves undo=rm:x → state running, holder w1, owed 1
 stale → tasks t1

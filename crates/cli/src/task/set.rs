@@ -94,10 +94,7 @@ struct Changes {
 impl Set {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id.clone())?;
-        if context.has_request_id() {
-            let words = "--request-id can't be used here: a repeat would read a task that is changed already";
-            return Err(CliError::Usage(words.to_owned()));
-        }
+        let request = self.request_id(context)?;
         if !self.says_something() {
             let words =
                 "nothing to change: give at least one option, such as --priority 5 or --label team=infra";
@@ -113,11 +110,27 @@ impl Set {
             self.failure.change(&mut put.record.policy);
             Ok(())
         };
-        let task = match self.revision {
-            Some(revision) => ledger.set_at(&id, Revision(revision), change).await?,
-            None => ledger.set(&id, change).await?,
+        let task = match (self.revision.map(Revision), request) {
+            (Some(revision), Some(request)) => {
+                ledger.set_with_request_id(&id, revision, &request, change).await?
+            }
+            (Some(revision), None) => ledger.set_at(&id, revision, change).await?,
+            (None, _) => ledger.set(&id, change).await?,
         };
         answer(context, &ledger, &task, Needed::Nothing).await
+    }
+
+    /// The request id, if a repeat would be the same command.
+    fn request_id(&self, context: &Context<'_, '_>) -> Result<Option<String>, CliError> {
+        let Some(request) = context.request_id() else { return Ok(None) };
+        let words = if self.revision.is_none() {
+            "--request-id needs --revision here: otherwise a repeat would change a task that is changed already"
+        } else if self.delay.is_some() {
+            "--request-id can't be used with --delay: a repeat would give another time; use --not-before"
+        } else {
+            return Ok(Some(request.to_owned()));
+        };
+        Err(CliError::Usage(words.to_owned()))
     }
 
     fn says_something(&self) -> bool {

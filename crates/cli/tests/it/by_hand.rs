@@ -147,6 +147,7 @@ fn a_record_is_changed_field_by_field() {
             task set t --priority 5 --revision 1
             task set t --priority 5 --recover-after 90s --on-lapse hold
             task set t --priority 5 --request-id r
+            task set t --delay 10m --revision 3 --request-id r
             task set nothing --priority 5
             "#
         ),
@@ -182,7 +183,11 @@ fn a_record_is_changed_field_by_field() {
     error: refused: invalid: policy.recover_after: allowed only with on_lapse `either`
     status 3
     $ tenure task set t --priority 5 --request-id r
-    error: --request-id can't be used here: a repeat would read a task that is changed already
+    error: --request-id needs --revision here: otherwise a repeat would change a task that is changed already
+      → see `tenure task set --help`
+    status 2
+    $ tenure task set t --delay 10m --revision 3 --request-id r
+    error: --request-id can't be used with --delay: a repeat would give another time; use --not-before
       → see `tenure task set --help`
     status 2
     $ tenure task set nothing --priority 5
@@ -191,7 +196,14 @@ fn a_record_is_changed_field_by_field() {
     status 4
     "#
     );
-    world.given("task set t --priority 5 --revision 3\ntask set t --delay 10m");
+    let once = "task set t --as bob --priority 5 --revision 3 --request-id r1";
+    world.given(&format!("{once}\ntask set t --delay 10m"));
+    let again = world.run(&format!("{once} -o json")).json();
+    assert_eq!(
+        (&again["task"]["revision"], &again["task"]["not_before"]),
+        (&4.into(), &serde_json::Value::Null),
+        "{again}"
+    );
     let task = world.run("task show t -o json").json();
     assert_eq!(task["task"]["not_before"], "2026-01-31T12:10:00.000000Z");
     assert_eq!((&task["task"]["priority"], &task["task"]["policy"]["max_attempts"]), (&5.into(), &3.into()));

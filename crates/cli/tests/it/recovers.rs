@@ -204,6 +204,54 @@ fn a_run_with_tries_now_hands_back_what_failed_for_the_next_run() {
 }
 
 #[test]
+fn a_run_that_is_interrupted_hands_back_and_notes_what_it_moved() {
+    let place = Place::new();
+    fs::write(place.target("one"), "").expect("written");
+    place.owing("a", &format!("--undo remove={}", place.target("one")));
+    place.owing("b", "--undo slow=x");
+    let slow = "\n[undo.slow]\nrun = [\"sh\", \"-c\", \"touch FOLDER/began; sleep 60\"]\nallow = \"x\"\n";
+    let config = place.settings(&format!("{REMOVE}{slow}"));
+    let mut run = place.command(&format!("recover -o json --grace 100ms --config {config}"));
+    let run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs");
+    until("the undo of a", || place.task("a")["state"] == "compensated" && place.has("began"));
+    signal(&run, Signal::INT);
+    let Ended { status, out, errors } = ended(run.wait_with_output().expect("ends"));
+    assert_eq!(status, 130, "{errors}");
+    let told: Vec<Value> = out.lines().map(json).collect();
+    let outcomes: Vec<&str> = told.iter().filter_map(|one| one["outcome"].as_str()).collect();
+    assert_eq!(outcomes, ["compensated", "handed_back"]);
+    let b = place.task("b");
+    assert_eq!(
+        (b["lease"].is_null(), b["state"].as_str()),
+        (true, Some("compensating")),
+        "it is due at once"
+    );
+    let events: Vec<Value> = place.done("events -o json").lines().map(json).collect();
+    let swept = || events.iter().filter(|one| one["type"] == "recovery_swept");
+    let sum = |count: &str| swept().filter_map(|one| one["data"][count].as_u64()).sum::<u64>();
+    assert_eq!((sum("compensated"), sum("handed_back"), sum("undone")), (1, 1, 1), "{events:?}");
+}
+
+#[test]
+fn an_empty_label_makes_no_option_of_the_target_behind_it() {
+    let place = Place::new();
+    let settings = r#"
+[undo.inject]
+run = ["/usr/bin/printf", "{label.prefix}{target}"]
+allow = "[a-z-]+"
+allow_label.prefix = "[a-z]*"
+"#;
+    place.owing("bad", "--undo inject=--version --label prefix=");
+    place.owing("good", "--undo inject=--version --label prefix=x");
+    let told = place.recovers(settings, "");
+    let of = |id: &str| told.iter().find(|one| one["task"] == id).expect("it was recovered");
+    assert_eq!(of("bad")["outcome"].as_str(), Some("quarantined"));
+    let because = of("bad")["because"].as_str().expect("words");
+    assert!(because.contains("\"--version\" could be read as an option"), "{because}");
+    assert_eq!(of("good")["outcome"].as_str(), Some("compensated"));
+}
+
+#[test]
 fn a_loop_looks_after_what_becomes_stale_and_ends_in_order() {
     let place = Place::new();
     let mut watch = place.command(&format!("recover --watch -o json --config {}", place.settings(REMOVE)));

@@ -169,10 +169,10 @@ impl OperatorAction {
             }
             OperatorAction::MarkCompensated { waive, settled, .. }
             | OperatorAction::Retry { waive, settled, .. } => check_settled(waive, settled),
+            OperatorAction::Settle { done, .. } => check_receipt("receipt", done),
             OperatorAction::Label { changes, .. } => check_labels(changes),
             OperatorAction::Register { .. }
             | OperatorAction::Waive { .. }
-            | OperatorAction::Settle { .. }
             | OperatorAction::MarkCompleted { .. }
             | OperatorAction::MarkFailed { .. }
             | OperatorAction::MarkQuarantined { .. }
@@ -195,6 +195,18 @@ fn check_settled(waive: &[Waiver], settled: &[HandReceipt]) -> Result<(), Refusa
             "receipts",
             "give each compensation only once, waived or with a receipt",
         ));
+    }
+    settled.iter().try_for_each(|one| check_receipt("receipts.receipt", one))
+}
+
+/// By hand, the receipt is all that shows that something was undone. That of a holder may be empty: a handler that has nothing to say
+/// has run, and that is known without words.
+fn check_receipt(field: &'static str, done: &HandReceipt) -> Result<(), Refusal> {
+    if done.receipt.as_str().trim().is_empty() {
+        let seq = done.seq;
+        let limit =
+            format_args!("must not be empty: say what shows that compensation {seq} was undone, or waive it");
+        return Err(Refusal::invalid(field, limit));
     }
     Ok(())
 }

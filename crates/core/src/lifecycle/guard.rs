@@ -504,16 +504,31 @@ fn waiver_fault(case: &Case) -> Option<Code> {
     named_seqs(case).find_map(|seq| fault_of(task, seq))
 }
 
+/// Somebody undoes the task, and the command says that a person did: both would undo the same effect at the same time. An
+/// ended task is not undone, so this is never so of a retry.
+pub(crate) fn gives_a_receipt_while_it_is_undone(case: &Case) -> bool {
+    let (_, settled) = settled_with_it(case);
+    is_being_undone(case) && !settled.is_empty()
+}
+
+fn a_waiver_has(fault: Code, case: &Case) -> bool {
+    !gives_a_receipt_while_it_is_undone(case) && waiver_fault(case) == Some(fault)
+}
+
 pub(crate) fn a_waiver_names_an_unknown_seq(case: &Case) -> bool {
-    waiver_fault(case) == Some(Code::NotFound)
+    a_waiver_has(Code::NotFound, case)
 }
 
 pub(crate) fn a_waiver_names_a_standing_seq(case: &Case) -> bool {
-    waiver_fault(case) == Some(Code::WrongState)
+    a_waiver_has(Code::WrongState, case)
 }
 
 pub(crate) fn a_waiver_names_a_settled_seq(case: &Case) -> bool {
-    waiver_fault(case) == Some(Code::CompensationSettled)
+    a_waiver_has(Code::CompensationSettled, case)
+}
+
+fn waivers_fit(case: &Case) -> bool {
+    !gives_a_receipt_while_it_is_undone(case) && waiver_fault(case).is_none()
 }
 
 fn leaves_something_owed(case: &Case) -> bool {
@@ -521,11 +536,11 @@ fn leaves_something_owed(case: &Case) -> bool {
 }
 
 pub(crate) fn waivers_fit_and_something_stays_owed(case: &Case) -> bool {
-    waiver_fault(case).is_none() && leaves_something_owed(case)
+    waivers_fit(case) && leaves_something_owed(case)
 }
 
 pub(crate) fn waivers_fit_and_nothing_stays_owed(case: &Case) -> bool {
-    waiver_fault(case).is_none() && !leaves_something_owed(case)
+    waivers_fit(case) && !leaves_something_owed(case)
 }
 
 // ---- a retry -------------------------------------------------------------------------------------------------

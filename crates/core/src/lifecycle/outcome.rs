@@ -10,7 +10,7 @@ use crate::event::{Counting, Created, Ended, EventData, Grant, HandReceipt, Leas
 use crate::id::{Actor, Epoch, Owner, Reason, SagaId, Seq};
 use crate::lifecycle::guard;
 use crate::policy::{OnFailure, Ttl};
-use crate::task::{Cause, Overrun, Phase, State, Task, Terminal, Unwinding};
+use crate::task::{Cause, Overrun, Phase, State, Task, Terminal, Unwinding, end_of_grant};
 use crate::time::{Span, Time};
 
 pub(crate) type Steps = Option<Vec<EventData>>;
@@ -71,7 +71,7 @@ fn put_note(put: &Put) -> Option<EventData> {
 }
 
 /// A record that is worked on elsewhere begins with its first lease or its reservation. What it carries is owed under that lease:
-/// its holder did it.
+/// its holder did it. The lease is bounded by the policy as each other one; both limits count from now.
 pub(crate) fn put_in_flight(case: &Case) -> Steps {
     let Action::Put(put) = &case.command.action else { return None };
     let holder = put.holder.as_ref()?;
@@ -87,7 +87,7 @@ pub(crate) fn put_in_flight(case: &Case) -> Steps {
         owner: holder.owner.clone(),
         epoch: Epoch::ZERO.next(case.floor),
         ttl: put.record.policy.lease_ttl,
-        expires_at: holder.expires_at,
+        expires_at: end_of_grant(&put.record.policy, case.now, holder.expires_at),
         granted_to: Some(holder.granted_to.clone().unwrap_or_else(|| Actor::from(&holder.owner))),
         lapsed: None,
     };
@@ -163,8 +163,7 @@ pub(crate) fn acquire(case: &Case) -> Steps {
     };
     let task = case.task?;
     let ttl = ttl.unwrap_or(task.policy.lease_ttl);
-    let bounds = task.bounds(case.now, case.now, None).map(|(_, end)| end);
-    let expires_at = bounds.fold(case.now + ttl.span(), Time::min);
+    let expires_at = end_of_grant(&task.policy, case.now, case.now + ttl.span());
     Some(vec![EventData::Acquired(grant(case, task, owner, ttl, expires_at))])
 }
 

@@ -611,7 +611,8 @@ class Ledger:
     ) -> Task:
         """Closes a task as undone, by an operator.
 
-        ``waive`` has the reason for each number that need not be undone; ``receipts`` what shows it for each that was undone by hand.
+        ``waive`` has the reason for each number that need not be undone; ``receipts`` what shows it for each that was undone by hand;
+        with one it is refused ``leased`` while recovery undoes the task.
         """
         return self._send(_requests.compensate(id, reason, waive, receipts), as_, request_id)
 

@@ -6,7 +6,7 @@ use axum::http::{Response, StatusCode};
 use tenure::Error;
 use tenure::api::command::CommandName;
 use tenure::api::list::TaskAnswer;
-use tenure::api::patch;
+use tenure::api::patch::MergePatch;
 use tenure::core::command::Action;
 use tenure::core::id::Revision;
 use tenure::core::refusal::{Code, Refusal};
@@ -69,27 +69,34 @@ const PATCH_TRIES: usize = 8;
 /// `PATCH …/tasks/{id}`. Without a revision it applies to the newest record: if that changes meanwhile, it is read again.
 pub(crate) async fn patch(asked: Asked) -> Answered {
     let form = answer_form(&asked, AnswerForm::Whole)?;
-    let tagged = if_match(&asked.head.headers)?;
-    let is_bound = tagged.is_some() || patch::names_a_revision(&asked.body.text);
-    if !is_bound && request_id(&asked.head.headers)?.is_some() {
+    let (patch, request) = (MergePatch::read(&asked.body.text)?, request_id(&asked.head.headers)?);
+    let revision = match if_match(&asked.head.headers)? {
+        Some(tagged) => Some(same_revision(patch.revision(), tagged)?),
+        None => patch.revision(),
+    };
+    if revision.is_none() && request.is_some() {
         // The repeat would be made of another record, and so be another command.
         let limit = "give If-Match, too: only then a repeat is the same command";
         return Err(Refusal::invalid("Idempotency-Key", limit).into());
     }
     let mut tries = PATCH_TRIES;
     loop {
-        let task = look(&asked).await?;
-        let mut command =
-            verbs::command(&asked, CommandName::Put, &patch::put_body(&task, &asked.body.text)?)?;
+        let newest = look(&asked).await?;
+        let task = match (revision, &request) {
+            (Some(revision), Some(request)) => {
+                asked.ledger()?.task_to_change(newest, revision, request).await?
+            }
+            (_, _) => newest,
+        };
+        let mut command = verbs::command(&asked, CommandName::Put, &patch.put_body(&task))?;
         let Action::Put(put) = &mut command.action else {
             return Err(Problem::broken("the patch is not a put"));
         };
-        if let Some(revision) = tagged {
-            let said = put.revision.filter(|_| patch::names_a_revision(&asked.body.text));
-            put.revision = Some(same_revision(said, revision)?);
-        }
+        put.revision = revision.or(put.revision);
         match verbs::decide(&asked, command, form).await {
-            Err(Error::Refused(refusal)) if refusal.code == Code::StaleWrite && !is_bound && tries > 0 => {
+            Err(Error::Refused(refusal))
+                if refusal.code == Code::StaleWrite && revision.is_none() && tries > 0 =>
+            {
                 tries -= 1;
             }
             answer => return told(&asked, StatusCode::OK, answer?).await,

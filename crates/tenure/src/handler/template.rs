@@ -2,8 +2,8 @@
 //! module runs nothing.
 //!
 //! A client that registers compensations must not be able to choose which program runs. So the program is fixed, and
-//! the whole target must match `allow`. The target is always one argument, and a target that could be read as an
-//! option is refused. Nothing goes through a shell; if a template runs a shell, its script contains no placeholders.
+//! the whole target must match `allow`. The target is always one argument, and an argument that could be read as an
+//! option is refused unless the template's author wrote how it begins. Nothing goes through a shell; if a template runs a shell, its script contains no placeholders.
 //! Some programs take code or a command as an argument, such as `ssh`, `eval` or `python -c`. This module can't know
 //! them all; for these, `allow` is the only protection.
 //!
@@ -64,36 +64,77 @@ impl Template {
             Some("") => return Err("the program (the first word) must not be empty".into()),
             Some(_) => {}
         }
-        refuse_names_as_options(&words)?;
         refuse_scripts_with_placeholders(&words)?;
         let allow_label = label_patterns(&words, allow_label)?;
-        Ok(Template { words, allow: Pattern::new("allow", allow)?, allow_label })
+        let template = Template { words, allow: Pattern::new("allow", allow)?, allow_label };
+        template.refuse_names_as_options()?;
+        Ok(template)
     }
 
     /// Whether the command may be run for this call; if not, why.
     pub fn accepts(&self, call: &UndoCall) -> Result<(), String> {
         self.allow.allows("the target", &call.target)?;
-        self.refuse_as_option("the target", &call.target, (&Place::Target, "target"))?;
         for (key, pattern) in &self.allow_label {
             let value = call.labels.get(key.as_str()).ok_or_else(|| {
                 format!("the task has no label {key}, and `allow_label.{key}` must match its value")
             })?;
-            let what = format!("the label {key}");
-            pattern.allows(&what, value)?;
-            self.refuse_as_option(&what, value, (&Place::Label(key.clone()), &format!("label.{key}")))?;
+            pattern.allows(&format!("the label {key}"), value)?;
+        }
+        self.refuse_options(call)
+    }
+
+    /// Refuses a filled word that the program could take for an option. Which of its values is empty decides which one begins
+    /// it, so the whole word is looked at.
+    fn refuse_options(&self, call: &UndoCall) -> Result<(), String> {
+        for word in before_double_dash(&self.words).filter(|word| !word.begins_with_literal()) {
+            let filled = word.filled(call);
+            if filled.starts_with('-') {
+                return Err(format!(
+                    "the argument {} could be read as an option: put `--` before `{}` if the program knows it",
+                    shown(&filled),
+                    word.text()
+                ));
+            }
         }
         Ok(())
     }
 
-    /// Refuses a value that the program could take for an option where a word begins with its placeholder.
-    fn refuse_as_option(&self, what: &str, value: &str, (place, name): (&Place, &str)) -> Result<(), String> {
-        if value.starts_with('-') && before_double_dash(&self.words).any(|word| word.begins_with(place)) {
-            return Err(format!(
-                "{what} {} could be read as an option: put `--` before `{{{name}}}` if the program knows it",
-                shown(value)
-            ));
+    /// Ids of tasks and namespaces can begin with `-`, too, and the creator of a task chooses them. A task is undone
+    /// completely or not at all, so this must not fail in the middle of it. So a template must be safe for every id.
+    /// The author of the template chooses the kind, and the numbers have no sign.
+    fn refuse_names_as_options(&self) -> Result<(), String> {
+        let named = [Place::Task, Place::SagaId, Place::Namespace, Place::Key];
+        for word in before_double_dash(&self.words) {
+            let beginnings = word.beginnings(|place| self.may_be_empty(place));
+            let is_first = |place: &Place| beginnings.contains(&place);
+            let found = Place::FIXED.iter().find(|(_, place)| named.contains(place) && is_first(place));
+            if let Some((name, _)) = found {
+                return Err(format!(
+                    "an argument that begins with `{{{name}}}` could be read as an option: put `--` before it, or prefix it, \
+                     for example with `--{name}=`{}",
+                    match beginnings.len() {
+                        1 => "",
+                        _ => "; the patterns of the placeholders before it allow the empty text",
+                    }
+                ));
+            }
         }
         Ok(())
+    }
+
+    /// Names, kinds and numbers have at least one character.
+    fn may_be_empty(&self, place: &Place) -> bool {
+        match place {
+            Place::Target => self.allow.allows_empty(),
+            Place::Label(key) => self.allow_label.get(key).is_some_and(Pattern::allows_empty),
+            Place::Task
+            | Place::SagaId
+            | Place::Key
+            | Place::Kind
+            | Place::Namespace
+            | Place::Seq
+            | Place::Epoch => false,
+        }
     }
 
     /// The program and its arguments for this call. As many as the template has, whatever the call.
@@ -127,22 +168,6 @@ fn label_patterns(
 /// The words that a program may take for options: those after its own name, up to `--`.
 fn before_double_dash(words: &[Word]) -> impl Iterator<Item = &Word> {
     words.iter().skip(1).take_while(|word| word.literal() != Some("--"))
-}
-
-/// Ids of tasks and namespaces can begin with `-`, too, and the creator of a task chooses them. A task is undone
-/// completely or not at all, so this must not fail in the middle of it. So a template must be safe for every id.
-/// The author of the template chooses the kind, and the numbers have no sign.
-fn refuse_names_as_options(words: &[Word]) -> Result<(), String> {
-    let named = [Place::Task, Place::SagaId, Place::Namespace, Place::Key];
-    for (name, place) in Place::FIXED.iter().filter(|(_, place)| named.contains(place)) {
-        if before_double_dash(words).any(|word| word.begins_with(place)) {
-            return Err(format!(
-                "an argument that begins with `{{{name}}}` could be read as an option: put `--` before it, or prefix it, \
-                 for example with `--{name}=`"
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// A shell runs its script as code. With a placeholder in it, the registrant of an undo could write that code.
@@ -396,6 +421,51 @@ mod tests {
         assert!(accepts(&["rm", "--target={target}"]).is_ok());
         assert!(accepts(&["true"]).is_ok());
         assert_eq!(template(&["rm", "{target}"], ".*").expect("a template").takes("a-b"), Ok(()));
+    }
+
+    #[test]
+    fn an_empty_value_does_not_make_the_next_one_an_option() {
+        let any = [("a", "[a-z]*"), ("b", "(?s).*")];
+        let of = |word: &str| with_labels(&["printf", word], &any).expect(word);
+        let call_with = |a: &str, b: &str, target: &str| {
+            let labels = [("a", a), ("b", b)].map(|(key, value)| (key.to_owned(), value.to_owned()));
+            UndoCall { labels: labels.into(), ..call(target) }
+        };
+        for (word, a, b, target) in [
+            ("{label.a}{target}", "", "x", "--version"),
+            ("{label.a}{label.b}", "", "--version", "x"),
+            ("{target}{label.b}", "x", "-rf", ""),
+            ("{label.a}{target}{label.b}", "", "-v", ""),
+        ] {
+            let said = of(word).accepts(&call_with(a, b, target)).expect_err(word);
+            assert!(
+                said.contains("could be read as an option: put `--` before `") && said.contains(word),
+                "{said}"
+            );
+        }
+        for (word, a, b, target) in [
+            ("{label.a}{target}", "x", "", "--version"),
+            ("of={label.a}{target}", "", "", "--version"),
+            ("{seq}{target}", "", "", "--version"),
+        ] {
+            assert_eq!(of(word).accepts(&call_with(a, b, target)), Ok(()), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_name_behind_what_may_be_empty_begins_the_word() {
+        for word in ["{label.a}{task}", "{label.a}{label.a}{key}", "{target}{namespace}"] {
+            let said = with_labels(&["x", word], &[("a", "[a-z]*")]).expect_err(word);
+            assert!(
+                said.contains("could be read as an option") && said.contains("allow the empty text"),
+                "{said}"
+            );
+        }
+        for (word, pattern) in
+            [("{label.a}{task}", "[a-z]+"), ("{label.a}:{task}", "[a-z]*"), ("{seq}{task}", "x")]
+        {
+            assert!(with_labels(&["x", word], &[("a", pattern)]).is_ok(), "{word} {pattern}");
+        }
     }
 
     #[test]

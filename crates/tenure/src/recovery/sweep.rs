@@ -40,6 +40,9 @@ const FRUITLESS_SHARE: u32 = 20;
 /// But they are not delayed beyond what is needed to reclaim within a second of the lapse.
 const FRUITLESS_REST_MAX: Duration = Duration::from_millis(500);
 
+/// How often a single run notes what it has moved so far. One undo may take long, and a process that is killed notes nothing.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
+
 /// The time limit of one sweep.
 const LOOK_MAX: Duration = Duration::from_millis(500);
 /// The most tasks that may wait for an undo; a later sweep finds the others.
@@ -98,6 +101,7 @@ pub(super) async fn once(setup: &Setup, stop: StopSignal) -> Result<RecoveryRepo
 /// Sweeps until nothing is left that was due at the start.
 async fn sweep_once(sweeper: &mut Sweeper<'_>, setup: &Setup, stop: StopSignal) -> Result<(), Error> {
     let began = setup.ledger.now().await?;
+    let mut noted = Moment::now();
     while !stop.is_stopped() {
         let is_whole = sweeper.goes_on_at.is_none();
         let swept = sweeper.sweep(Some(began)).await?;
@@ -105,9 +109,16 @@ async fn sweep_once(sweeper: &mut Sweeper<'_>, setup: &Setup, stop: StopSignal) 
             sweeper.admit().await?;
         }
         while !sweeper.undoing.is_empty() {
-            sweeper.one_is_done().await;
-            if !stop.is_stopped() {
+            let is_one_done = tokio::select! {
+                () = sweeper.one_is_done() => true,
+                () = tokio::time::sleep(NOTE_EVERY) => false,
+            };
+            if is_one_done && !stop.is_stopped() {
                 sweeper.admit().await?;
+            }
+            if Moment::now().since(noted) >= Span::from(NOTE_EVERY) {
+                sweeper.note_sweep().await;
+                noted = Moment::now();
             }
         }
         if swept.is_cut_short {

@@ -73,3 +73,30 @@ fn a_change_that_refuses_and_a_task_that_is_held_stay_as_they_are() {
         Ok(())
     });
 }
+
+#[test]
+fn a_repeat_under_a_request_id_is_answered_as_the_first_was_whatever_happened_since() {
+    on_every_store(|ledger| async move {
+        let read = ledger.create("t").await?.revision;
+        let priority = |to: i32| {
+            move |put: &mut tenure::core::command::Put| {
+                put.record.priority += to;
+                Ok(())
+            }
+        };
+        let set = |request: &'static str, to| ledger.set_with_request_id("t", read, request, priority(to));
+        let first = set("r", 5).await?;
+        assert_eq!((set("r", 5).await?, ledger.task("t").await?), (first.clone(), first.clone()));
+        // So that nothing of the record can be put, nor is as it was.
+        ledger.register_standing("t", "close-pr", "12").await?;
+        ledger.relabel("t").set("pr", "12").await?;
+        let held = ledger.acquire("t", "w1").await?;
+        assert_eq!(set("r", 5).await?, first);
+        assert_eq!(code(set("r", 6).await), Code::RequestReused, "another change");
+        assert_eq!(code(set("other", 5).await), Code::Leased, "another request");
+        assert_eq!(ledger.task("t").await?, held);
+        ledger.complete("t", &held.lease().expect("a lease").holder()).await?;
+        assert_eq!(set("r", 5).await?, first);
+        Ok(())
+    });
+}

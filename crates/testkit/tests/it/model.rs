@@ -10,7 +10,7 @@ use tenure::core::case::Names;
 use tenure::core::command::{
     Action, Command, Create, Holder, HolderAction, IdOrigin, LeaseScope, OperatorAction, Take, UndoBy,
 };
-use tenure::core::compensation::{Status, Undo};
+use tenure::core::compensation::{Compensation, Status, Undo};
 use tenure::core::decide::{Stored, decide_by};
 use tenure::core::event::{EventData, HandReceipt, Waiver};
 use tenure::core::id::{Actor, Epoch, Kind, Namespace, Owner, Reason, Seq, TaskId, Text};
@@ -50,6 +50,8 @@ enum Move {
     SettleByHand(u32),
     MarkCompleted,
     MarkCompensated,
+    /// The same, with a receipt for each that is owed.
+    MarkUndone,
 }
 
 /// The task, the time, and what each client was told last.
@@ -172,6 +174,12 @@ impl World {
                 0,
                 OperatorAction::MarkCompensated { reason, waive: Vec::new(), settled: Vec::new() }.on(task),
             ),
+            Move::MarkUndone => {
+                let receipt = Text::new("by hand").expect("a text");
+                let done = |one: &Compensation| HandReceipt { seq: one.seq, receipt: receipt.clone() };
+                let settled = self.task.owed().map(done).collect();
+                (0, OperatorAction::MarkCompensated { reason, waive: Vec::new(), settled }.on(task))
+            }
         })
     }
 
@@ -221,7 +229,13 @@ impl World {
         if old.ending().is_some() {
             return Some("an ended task changed");
         }
-        let by_hand = matches!(action, Action::ByOperator { act: OperatorAction::Settle { .. }, .. });
+        let by_hand = match action {
+            Action::ByOperator { act: OperatorAction::Settle { .. }, .. } => true,
+            Action::ByOperator { act: OperatorAction::MarkCompensated { settled, .. }, .. } => {
+                !settled.is_empty()
+            }
+            _ => false,
+        };
         if by_hand && matches!(old.phase, Phase::Compensating { .. }) && live(self) > 0 {
             let current = |holder: &Holder| old.lease().is_some_and(|lease| lease.epoch == holder.epoch);
             let undoes = |(holder, until): &(Holder, Time)| current(holder) && self.now() < *until;
@@ -319,6 +333,9 @@ impl Model for Lifecycle {
         }
         moves.extend(world.task.compensations.iter().map(|one| Move::Waive(one.seq.0)));
         moves.extend(world.task.compensations.iter().map(|one| Move::SettleByHand(one.seq.0)));
+        if world.task.owes() {
+            moves.push(Move::MarkUndone);
+        }
     }
 
     fn next_state(&self, world: &World, by: Move) -> Option<World> {
@@ -412,7 +429,7 @@ fn the_model_sees_seeded_bugs() {
         "rollback/nothing",         // although something is owed
         "release",                  // although something is owed
         "cancel",                   // although something is owed
-        "mark/compensated",         // although something is owed
+        "mark/compensated",         // although something is owed, or while somebody undoes it
         "heartbeat",                // by anybody, and after the end
         "adopt",                    // by anybody
         "quarantine",               // by anybody

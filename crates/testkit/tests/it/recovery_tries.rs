@@ -1,15 +1,19 @@
 //! How often one run of recovery tries an undo before it hands the task back, and what a handler learns about the task.
 
 use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
 use tenure::core::policy::Backoff;
 use tenure::core::task::{Cause, State};
 use tenure::core::time::Span;
-use tenure::handler::Handlers;
+use tenure::handler::{Handler, Handlers, UndoCall, Undone};
+use tenure::keeper::LeaseWatch;
 use tenure::recovery::{Outcome, Recovery, RecoveryOptions};
+use tenure::store::BoxFuture;
 use tenure_testkit::undoing::{Behaviour, HandlerSpy, RecoveryWorld, on_every_store, quick_retries};
+use tenure_testkit::waiting::until_asked;
 
 /// Recovery of which each run tries so often, with that wait after each try.
 fn recovery(world: &RecoveryWorld, spy: &HandlerSpy, tries_now: u32, wait: Span) -> Recovery {
@@ -27,8 +31,8 @@ fn a_run_hands_back_what_failed_as_often_as_it_may_and_the_next_run_goes_on() {
         world.lapsed("t", &[("k", "a"), ("k", "b")]).await?;
         let spy = HandlerSpy::that(&[Behaviour::Fails, Behaviour::Works, Behaviour::Fails, Behaviour::Works]);
         let wait = Span::from_secs(2);
-        let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-        let heard = std::sync::Arc::clone(&told);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&told);
         let recovery = recovery(&world, &spy, 1, wait)
             .on_recovered(move |one| heard.lock().expect("a lock").push(one.reason.clone()));
         let report = recovery.once().await?;
@@ -85,4 +89,61 @@ fn a_handler_learns_the_saga_the_labels_and_the_payload_of_the_task() {
         assert_eq!((&json["labels"]["pr"], &json["payload"]["repo"]), (&json!("12"), &json!("x")));
         Ok(())
     });
+}
+
+#[test]
+fn labels_hold_from_the_takeover_until_the_task_is_undone() {
+    on_every_store(|world| async move {
+        world.ledger.create("t").label("issue", "168").payload(json!({"repo": "x"})).await?;
+        world.taken("t", &[("lab", "a"), ("slow", "b")]).await?;
+        world.clock.advance(Duration::from_secs(60));
+        let (slow, lab) = (HandlerSpy::that(&[Behaviour::TakesWhenTold(0)]), Labelled::default());
+        let handlers = slow.and(Handlers::new(), "slow").with("lab", quick_retries(), lab.clone());
+        let recovery = world.recovery(handlers.expect("a kind"));
+        let relabelled = async {
+            until_asked("the undo of b", async || slow.running() == 1).await;
+            world.ledger.relabel("t").unset("issue").set("pr", "12").await.expect("labelled");
+            slow.lets_go(1);
+        };
+        let (report, ()) = tokio::join!(recovery.once(), relabelled);
+        assert_eq!(
+            (report.expect("it ran").of(Outcome::Compensated), lab.seen()),
+            (1, vec!["168".to_owned()])
+        );
+        let task = world.ledger.task("t").await?;
+        let labels: Vec<&str> = task.labels.keys().map(|key| key.as_str()).collect();
+        assert_eq!((task.state(), labels), (State::Compensated, vec!["pr"]), "the change is there");
+
+        // The next takeover goes by the labels of then.
+        world.ledger.create("u").label("issue", "168").await?;
+        let by = world.taken("u", &[("lab", "a")]).await?.lease().expect("a lease").holder();
+        world.ledger.relabel("u").unset("issue").await?;
+        world.ledger.roll_back("u", &by, "over").await?;
+        assert_eq!(recovery.once().await?.of(Outcome::Quarantined), 1);
+        Ok(())
+    });
+}
+
+/// It takes tasks with a label `issue`, and records its values.
+#[derive(Clone, Default)]
+struct Labelled(Arc<Mutex<Vec<String>>>);
+
+impl Labelled {
+    fn seen(&self) -> Vec<String> {
+        self.0.lock().expect("a lock").clone()
+    }
+}
+
+impl Handler for Labelled {
+    fn accepts(&self, call: &UndoCall) -> Result<(), String> {
+        call.labels
+            .contains_key("issue")
+            .then_some(())
+            .ok_or_else(|| "the task has no label issue".to_owned())
+    }
+
+    fn undo(&self, call: UndoCall, _: LeaseWatch) -> BoxFuture<'static, Undone> {
+        self.0.lock().expect("a lock").extend(call.labels.get("issue").cloned());
+        Box::pin(async { Ok("done".to_owned()) })
+    }
 }

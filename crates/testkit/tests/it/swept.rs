@@ -131,6 +131,26 @@ fn each_namespace_is_told_what_a_sweep_moved_there_and_a_quiet_one_nothing() {
 }
 
 #[test]
+fn a_long_run_notes_what_it_moved_while_it_still_undoes_another_task() {
+    on_every_store(|ledger, clock| async move {
+        abandoned(&ledger, "quick", &[("k", "a")], 1).await?;
+        abandoned(&ledger, "slow", &[("slow", "b")], 1).await?;
+        clock.advance(2 * MINUTE);
+        let slow = HandlerSpy::that(&[Behaviour::TakesWhenTold(0)]);
+        let recovery = recovery(&ledger, slow.and(works_on("k"), "slow"));
+        let noted = async {
+            until_asked("a note", async || !swept(&ledger).await.expect("a look").is_empty()).await;
+            assert_eq!(slow.running(), 1, "the other undo still runs");
+            slow.lets_go(1);
+        };
+        let (report, ()) = tokio::join!(recovery.once(), noted);
+        assert_eq!(report?.undone, 2);
+        assert_eq!(swept(&ledger).await?.len(), 2, "one while it ran, one at its end");
+        holds(&ledger, None).await
+    });
+}
+
+#[test]
 fn who_runs_recovery_is_the_actor_and_a_sweep_that_moved_nothing_is_refused() {
     on_every_store(|ledger, _| async move {
         let alices = ledger.acting_as("alice")?;

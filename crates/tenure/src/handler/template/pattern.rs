@@ -40,6 +40,11 @@ impl Pattern {
         Ok(Pattern { text: text.to_owned(), whole })
     }
 
+    /// Whether it matches a text of no characters.
+    pub(super) fn allows_empty(&self) -> bool {
+        self.whole.is_match("")
+    }
+
     /// Whether it matches the whole of the text; if not, an error that begins with what the text is.
     pub(super) fn allows(&self, what: &str, text: &str) -> Result<(), String> {
         if self.whole.is_match(text) {

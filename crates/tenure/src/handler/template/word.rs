@@ -77,9 +77,14 @@ enum Piece {
     Place(Place),
 }
 
-/// One word of the command. No two literals stand side by side in it.
+/// One word of the command.
 #[derive(Clone, Debug)]
-pub(super) struct Word(Vec<Piece>);
+pub(super) struct Word {
+    /// As its author wrote it.
+    text: String,
+    /// No two literals stand side by side, and none is empty.
+    pieces: Vec<Piece>,
+}
 
 impl Word {
     pub(super) fn new(text: &str) -> Result<Word, String> {
@@ -108,25 +113,45 @@ impl Word {
         if !literal.is_empty() {
             pieces.push(Piece::Literal(literal));
         }
-        Ok(Word(pieces))
+        Ok(Word { text: text.to_owned(), pieces })
+    }
+
+    /// The word as its author wrote it, with placeholders.
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 
     /// The word itself, if it is the same for every call.
     pub(super) fn literal(&self) -> Option<&str> {
-        match self.0.as_slice() {
+        match self.pieces.as_slice() {
             [] => Some(""),
             [Piece::Literal(text)] => Some(text),
             _ => None,
         }
     }
 
-    pub(super) fn begins_with(&self, place: &Place) -> bool {
-        matches!(self.0.first(), Some(Piece::Place(first)) if first == place)
+    /// The placeholders that a word of some call begins with. The value of a placeholder may be empty, and then the next one
+    /// begins the word.
+    pub(super) fn beginnings(&self, may_be_empty: impl Fn(&Place) -> bool) -> Vec<&Place> {
+        let mut beginnings = Vec::new();
+        for piece in &self.pieces {
+            let Piece::Place(place) = piece else { break };
+            beginnings.push(place);
+            if !may_be_empty(place) {
+                break;
+            }
+        }
+        beginnings
+    }
+
+    /// Whether the author chose what each call's word begins with.
+    pub(super) fn begins_with_literal(&self) -> bool {
+        matches!(self.pieces.first(), Some(Piece::Literal(_)))
     }
 
     /// The labels that it has placeholders for.
     pub(super) fn labels(&self) -> impl Iterator<Item = &LabelKey> {
-        self.0.iter().filter_map(|piece| match piece {
+        self.pieces.iter().filter_map(|piece| match piece {
             Piece::Place(Place::Label(key)) => Some(key),
             Piece::Place(_) | Piece::Literal(_) => None,
         })
@@ -134,12 +159,12 @@ impl Word {
 
     /// Whether that is the beginning of the word for every call.
     pub(super) fn begins_with_text(&self, start: &str) -> bool {
-        matches!(self.0.first(), Some(Piece::Literal(text)) if text.starts_with(start))
+        matches!(self.pieces.first(), Some(Piece::Literal(text)) if text.starts_with(start))
     }
 
     pub(super) fn filled(&self, call: &UndoCall) -> String {
         let mut text = String::new();
-        for piece in &self.0 {
+        for piece in &self.pieces {
             match piece {
                 Piece::Literal(literal) => text.push_str(literal),
                 Piece::Place(place) => place.push_to(&mut text, call),

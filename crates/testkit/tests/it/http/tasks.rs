@@ -509,3 +509,36 @@ fn a_sweep_whose_caller_goes_away_hands_back_what_it_was_undoing() {
         assert_eq!(spy.running(), 0);
     });
 }
+
+#[test]
+fn a_patch_is_repeated_under_its_key_and_answered_as_the_first_was() {
+    let (_clock, served) = served();
+    let client = served.client();
+    block_on(async {
+        client.post(TASKS, json!({"id": "t", "payload": {"n": 1}})).await.done(201);
+        let patch = |key: &'static str, body: Value| {
+            let request =
+                client.request(&format!("PATCH {TASKS}/t")).header("content-type", "application/json");
+            reply(request.header("if-match", "W/\"1\"").header("idempotency-key", key).body(body.to_string()))
+        };
+        let named = || json!({"priority": 5, "payload": {"n": null, "m": 2}});
+        let first = patch("k", named()).await.done(200);
+        assert_eq!((&first["task"]["priority"], &first["task"]["payload"]), (&json!(5), &json!({"m": 2})));
+        assert_eq!(patch("k", named()).await.done(200), first);
+        let undo = json!({"kind": "close-pr", "target": "12"});
+        client.post(&format!("{TASKS}/t/compensations"), undo).await.done(201);
+        client.send(&format!("PATCH {TASKS}/t"), json!({"payload": [3]})).await.done(200);
+        assert_eq!(patch("k", named()).await.done(200), first);
+        client.post(&format!("{TASKS}/t/acquire"), json!({"owner": "w1"})).await.done(200);
+        assert_eq!(patch("k", named()).await.done(200), first);
+        client.post(&format!("{TASKS}/t/complete"), json!({"owner": "w1", "epoch": 1})).await.done(200);
+        assert_eq!(patch("k", named()).await.done(200), first);
+
+        patch("k", json!({"priority": 6})).await.is_problem(409, "request_reused");
+        patch("another", named()).await.is_problem(409, "terminal");
+        let twice = client.request(&format!("PATCH {TASKS}/t")).header("content-type", "application/json");
+        let refused = reply(twice.body(r#"{"payload":{"x":1,"x":2}}"#)).await;
+        refused.is_problem(422, "invalid");
+        assert_eq!(refused.body["field"], "payload");
+    });
+}
