@@ -1,6 +1,8 @@
 //! Tests `prune`, `events --cursor-name`, and what `prune` leaves when it is killed.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,7 +93,45 @@ fn an_archive_has_the_events_of_what_was_pruned() {
     let other = world.write("letters", "dear reader\n");
     let refused = world.run(&format!("prune --older-than 90d --archive {other}"));
     assert_eq!(refused.status, 1);
-    assert!(refused.errors.contains("not an archive of Tenure"), "{}", refused.errors);
+    assert!(refused.errors.contains("not an archive of pruned tasks"), "{}", refused.errors);
+}
+
+#[test]
+fn an_archive_is_imported_and_an_export_is_not_continued_as_one() {
+    let (world, new) = (old_tasks(), Frozen::world());
+    let (export, path) = (world.path("export.jsonl"), world.path("pruned.jsonl"));
+    let text = world.run("export").out;
+    std::fs::write(&export, &text).expect("written");
+    let refused = world.run(&format!("prune --older-than 90d --archive {export}"));
+    assert_eq!(refused.status, 1);
+    assert!(refused.errors.contains("not an archive of pruned tasks; give another file"), "{}", refused.errors);
+    assert_eq!(std::fs::read_to_string(&export).expect("there"), text, "the export is whole");
+    world.given(&format!("prune --older-than 90d --archive {path}"));
+    new.given(&format!("tick 8640000\n import {path}"));
+    assert_eq!(new.run("task show b -o json").json()["task"]["state"], "quarantined");
+}
+
+#[test]
+fn of_two_prunes_at_once_into_one_archive_one_is_refused_and_no_history_is_lost() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite:{}", folder.path().join("tenure.db").display());
+    let archive = folder.path().join("pruned.jsonl");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(end_long_ago(&url, TASKS));
+    // As another run does, from its first read to its end.
+    let other = File::create(&archive).expect("created");
+    other.lock().expect("locked");
+    let refused = prune_into(&archive, &url).output().expect("ran");
+    let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("pruned.jsonl: another run is writing it; wait"), "{errors}");
+    assert_eq!(runtime.block_on(whole(&url)).len(), 0, "it pruned nothing");
+    drop(other);
+    let mut runs = [(); 2].map(|()| prune_into(&archive, &url).stderr(Stdio::null()).spawn().expect("a process"));
+    let ended = runs.each_mut().map(|run| run.wait().expect("its end").success());
+    assert!(ended.contains(&true), "one of them did it");
+    assert_eq!(runtime.block_on(whole(&url)).len(), TASKS);
+    assert_eq!(archived(&std::fs::read_to_string(&archive).expect("the archive")).len(), TASKS);
 }
 
 #[test]
@@ -159,15 +199,7 @@ fn a_prune_that_is_killed_at_any_moment_leaves_a_whole_store_and_can_be_repeated
     let archive = folder.path().join("pruned.jsonl");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(end_long_ago(&url, TASKS));
-    let prune = || {
-        Command::new(env!("CARGO_BIN_EXE_tenure"))
-            .args(["--store", &url, "prune", "--older-than", "90d", "--archive"])
-            .arg(&archive)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a process")
-    };
+    let prune = || prune_into(&archive, &url).stderr(Stdio::null()).spawn().expect("a process");
     for nth in 0..KILLS {
         let mut child = prune();
         // played: a kill at one of many moments; nothing is waited for.
@@ -183,6 +215,12 @@ fn a_prune_that_is_killed_at_any_moment_leaves_a_whole_store_and_can_be_repeated
     let text = std::fs::read_to_string(&archive).expect("the archive");
     assert_eq!(archived(&text).len(), TASKS);
     assert!(text.lines().last().is_some_and(|line| line.starts_with("{\"end\":")));
+}
+
+fn prune_into(archive: &Path, url: &str) -> Command {
+    let mut prune = Command::new(env!("CARGO_BIN_EXE_tenure"));
+    prune.args(["--store", url, "prune", "--older-than", "90d", "--archive"]).arg(archive).stdout(Stdio::null());
+    prune
 }
 
 /// Tasks that ended long ago by every clock.
