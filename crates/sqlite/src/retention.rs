@@ -94,8 +94,7 @@ fn prune(transaction: &Transaction<'_>, step: PruneStep, now: Time) -> SqliteRes
     Ok(pruned)
 }
 
-const RECORD: &str =
-    "insert into pruned (namespace, id, saga_id, number, head, state, finished_at, pruned_at, anchor) \
+const RECORD: &str = "insert into pruned (namespace, id, saga_id, number, head, state, finished_at, pruned_at, anchor) \
     values (?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 /// Records what is left of a task.
@@ -148,8 +147,8 @@ fn delete(transaction: &Transaction<'_>, pruned: &[PrunedTask]) -> SqliteResult<
 }
 
 /// Ended or not: whether a task has ended is seen in its row.
-const ENDED: &str =
-    "select no, namespace, id, saga_id, revision, head, state, finished_at, updated_at from tasks";
+const ENDED: &str = "select no, namespace, id, saga_id, revision, head, state, finished_at, updated_at, \
+    owed > 0 and retried_as is null and dismissed_at is null from tasks";
 
 /// The task of a row of [`ENDED`]; none if it has not ended.
 fn with_hold(connection: &Connection, row: &rusqlite::Row<'_>) -> SqliteResult<Option<EndedTask>> {
@@ -170,6 +169,7 @@ fn read_ended(row: &rusqlite::Row<'_>) -> SqliteResult<Option<EndedTask>> {
         state: terminal(&row.get::<_, String>(6)?)?,
         finished_at: Time::from_micros(finished_at),
         updated_at: Time::from_micros(row.get(8)?),
+        owes: row.get(9)?,
         held_by: None,
     }))
 }

@@ -164,7 +164,10 @@ fn is_end_of(line: &[u8], counts: ExportCounts, digest: &LinesDigest) -> io::Res
     let read = std::str::from_utf8(line).map_err(|error| error.to_string()).and_then(ExportLine::read);
     match read {
         Ok(ExportLine::End(said, hash)) if said == counts && hash == digest.hash() => Ok(()),
-        Ok(_) => Err(changed(&counts, "is the end line, and its counts or its SHA-256 are not those of the lines before it")),
+        Ok(_) => Err(changed(
+            &counts,
+            "is the end line, and its counts or its SHA-256 are not those of the lines before it",
+        )),
         Err(words) => Err(changed(&counts, &format!("can't be read: {words}"))),
     }
 }
@@ -282,11 +285,17 @@ mod tests {
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
         let cases = [
             (text.replacen("\"w\"", "\"v\"", 1), "line 4 is the end line, and its counts or its SHA-256"),
-            ([lines[0], lines[1], lines[3]].concat(), "line 3 is the end line, and its counts or its SHA-256"),
+            (
+                [lines[0], lines[1], lines[3]].concat(),
+                "line 3 is the end line, and its counts or its SHA-256",
+            ),
             (text.repeat(2), "line 5 comes behind the end line"),
             (format!("{text}x"), "line 5 comes behind the end line"),
             ([&text, "\0\0"].concat(), "line 5 comes behind the end line"),
-            ([lines[0], lines[1], "{\"token\":{}}\n"].concat(), "line 3 is neither an event nor the end line"),
+            (
+                [lines[0], lines[1], "{\"token\":{}}\n"].concat(),
+                "line 3 is neither an event nor the end line",
+            ),
             ([lines[0], lines[1], "letters"].concat(), "line 3 is neither an event nor the end line"),
             ([lines[0], lines[1], "\n"].concat(), "line 3 is neither an event nor the end line"),
             ([lines[0], lines[1], "{\"end\":{}}\n"].concat(), "line 3 can't be read: "),
