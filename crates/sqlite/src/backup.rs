@@ -1,7 +1,6 @@
 //! Copies a file that is in use, and marks a copy as a backup or makes it a store again. Who else may see a copy meanwhile, and
 //! whether its histories hold, is the caller's business.
 
-use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -25,9 +24,7 @@ pub const PARTS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// The path of what is beside a file.
 pub fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut beside = OsString::from(path);
-    beside.push(ending);
-    beside.into()
+    crate::open::beside(path, ending)
 }
 
 /// What marks the file as a backup; none if it is a store, or empty.
