@@ -72,9 +72,9 @@ impl Restore {
         let report = match &self.file {
             Some(file) => {
                 let restoring = restore(builder, &url, file, &options, &progress);
-                watched(context.out, &progress, restoring).await
+                watched(context.out, &progress, restoring).await?
             }
-            None => watched(context.out, &progress, raise_floor(builder, &url, &options, &progress)).await,
+            None => watched(context.out, &progress, raise_floor(builder, &url, &options, &progress)).await?,
         };
         let report = report.map_err(|error| failed(context.out, error))?;
         let verdict = if report.findings.is_empty() { Ok(()) } else { Err(CliError::Told) };

@@ -2,6 +2,7 @@
 //! whether its histories hold, is the caller's business.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
@@ -32,12 +33,13 @@ pub fn mark_of(path: &Path) -> Result<Option<BackupMark>, Error> {
     Ok(SqliteFile::to_read(plain_path(path)?).as_it_is()?.1)
 }
 
-/// Copies a store into an empty file, as it is at one moment, while others write to it. Returns the store's time of that moment.
+/// Copies a store into an empty file, as it is at one moment, while others write to it. Returns the store's time of that moment. It
+/// is told how many pages it has copied, of how many, and may be stopped then.
 pub fn copy(
     from: &Path,
     to: &Path,
     clock: &dyn Clock,
-    mut copied: impl FnMut(u64, u64),
+    mut copied: impl FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<Time, Error> {
     let from = SqliteFile::to_read(plain_path(from)?);
     let to = database(to)?;
@@ -59,7 +61,11 @@ pub fn copy(
             let step = backup.step(PAGES_OF_A_STEP).map_err(|error| to.fault(error))?;
             let progress = backup.progress();
             let pages = |pages: i32| u64::try_from(pages).unwrap_or(0);
-            copied(pages(progress.pagecount - progress.remaining), pages(progress.pagecount));
+            if copied(pages(progress.pagecount - progress.remaining), pages(progress.pagecount)).is_break() {
+                return Err(Error::Unavailable(
+                    format!("{}: the copy was stopped", to.path.display()).into(),
+                ));
+            }
             match step {
                 StepResult::Done => break,
                 StepResult::More => {}
