@@ -21,6 +21,7 @@ use crate::error::CliError;
 use crate::global::OutputFormat;
 use crate::output::{Output, Written};
 use crate::progress_bar::{DonePart, ProgressBar};
+use crate::signals::Signals;
 
 /// How often a person who waits sees how far it has come.
 const SHOWN_EVERY: Duration = Duration::from_millis(250);
@@ -57,7 +58,7 @@ impl Backup {
         });
         let progress = BackupProgress::default();
         let backing_up = back_up(builder, &url, &self.file, &options, &progress);
-        let report = watched(context.out, &progress, backing_up).await;
+        let report = watched(context.out, &progress, backing_up).await?;
         let report = report.map_err(|error| failed(context.out, error))?;
         let verdict = if report.findings.is_empty() { Ok(()) } else { Err(CliError::Told) };
         let shown = show(context.out, &report);
@@ -70,16 +71,26 @@ pub(crate) fn unverified(is_kept: bool) -> IfUnverified {
     if is_kept { IfUnverified::Keep } else { IfUnverified::Refuse }
 }
 
-/// Waits for a backup or a restore. A person at a terminal sees how far it has come.
+/// Waits for a backup or a restore. A person at a terminal sees how far it has come. At a signal the work is dropped, which removes what
+/// is not whole.
 pub(crate) async fn watched<T>(
     out: &mut Output<'_>,
     progress: &BackupProgress,
     work: impl Future<Output = T>,
-) -> T {
+) -> Result<T, CliError> {
+    let mut signals = Signals::that_end()?;
     let mut work = std::pin::pin!(work);
     let (mut bar, mut stage) = (ProgressBar::new("copying", "pages"), BackupStage::Copying);
     let done = loop {
-        match timeout(SHOWN_EVERY, work.as_mut()).await {
+        let waited = tokio::select! {
+            biased;
+            signal = signals.next() => {
+                out.passing_line("");
+                return Err(CliError::Interrupted(signal));
+            }
+            waited = timeout(SHOWN_EVERY, work.as_mut()) => waited,
+        };
+        match waited {
             Ok(done) => break done,
             Err(_) => {
                 let (now, done, of) = progress.now();
@@ -91,7 +102,7 @@ pub(crate) async fn watched<T>(
         }
     };
     out.passing_line("");
-    done
+    Ok(done)
 }
 
 fn bar_of(stage: BackupStage) -> ProgressBar {

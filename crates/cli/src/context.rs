@@ -76,7 +76,10 @@ impl<'a, 'w> Context<'a, 'w> {
     /// Opens the store, and returns its URL, too. A missing file is created, with a note.
     async fn ledger_with_note_if_created(&mut self) -> Result<(Ledger, String), CliError> {
         let url = self.store_of(&self.settings()?)?;
-        let missing = url.strip_prefix("sqlite:").map(file_of).filter(|file| !file.exists());
+        let missing = url
+            .strip_prefix("sqlite:")
+            .map(file_of)
+            .filter(|file| std::fs::metadata(file).map_or(true, |found| found.len() == 0));
         let ledger = self.open(IfMissing::Make).await?;
         if let Some(file) = missing {
             self.out.note(&format!("there was no store at {}; created an empty one", file.display()));

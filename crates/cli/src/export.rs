@@ -37,7 +37,7 @@ impl Export {
         let mut bar = ProgressBar::new("exporting", "events");
         let exported = loop {
             match exporter.next().await {
-                Ok(Some(lines)) => context.out.bytes(&lines)?,
+                Ok(Some(lines)) => context.out.bytes(&lines).map_err(cut_off)?,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             }
@@ -47,7 +47,7 @@ impl Export {
         };
         context.out.passing_line("");
         exported?;
-        context.out.flush()?;
+        context.out.flush().map_err(cut_off)?;
         let counts = exporter.progress().counts;
         context.out.note(&format!(
             "exported {}, {}, {}, {}, {}, {} and {} in {}",
@@ -61,5 +61,15 @@ impl Export {
             rough(bar.took())
         ));
         Ok(())
+    }
+}
+
+/// Of an output that was cut off nothing was done, also if its reader has closed the pipe: a script must not take the part for an export.
+fn cut_off(error: CliError) -> CliError {
+    match error {
+        CliError::Output(error) => {
+            CliError::Failed(format!("can't write the output: {error}; the export is not whole: repeat it"))
+        }
+        error => error,
     }
 }

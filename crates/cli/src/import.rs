@@ -4,6 +4,7 @@ mod task_sagas;
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
@@ -42,7 +43,8 @@ pub(crate) struct Import {
     /// The file to import; - for standard input
     #[arg(value_name = "FILE", group = "source")]
     file: Option<String>,
-    /// Write refused lines to this file as JSON Lines, instead of to standard error
+    /// Write refused lines to this file as JSON Lines, instead of to standard error. A file that has anything but the refused
+    /// lines of an earlier import is not overwritten
     #[arg(long, value_name = "FILE", conflicts_with = "from_task_sagas")]
     refused: Option<String>,
     /// Take the tasks of the table `task_sagas` in this SQLite file, which is only read
@@ -79,7 +81,7 @@ impl Import {
             ));
         }
         let opened = open(&file)?;
-        let mut refusals = Refusals::open(self.refused.as_deref())?;
+        let mut refusals = Refusals::open(self.refused.as_deref(), &file)?;
         let ledger = context.ledger().await?;
         let Context { out, around, .. } = context;
         let source = opened.unwrap_or_else(|| Source { from: Box::new(&mut *around.input), bytes: None });
@@ -135,6 +137,9 @@ fn ended_early(out: &mut Output<'_>, error: ImportError, report: &ImportReport) 
     if let ImportError::Store(error) = error { CliError::Ledger(error) } else { CliError::Failed(words) }
 }
 
+/// How a file of refused lines begins.
+const REFUSED_LINE: &[u8] = b"{\"line\":";
+
 /// Where refused lines are named.
 struct Refusals {
     file: Option<(String, BufWriter<File>)>,
@@ -147,10 +152,11 @@ struct RefusedJson<'a> {
 }
 
 impl Refusals {
-    fn open(path: Option<&str>) -> Result<Refusals, CliError> {
+    fn open(path: Option<&str>, imported: &str) -> Result<Refusals, CliError> {
         let open = |path: &str| {
-            let file =
-                File::create(path).map_err(|error| CliError::Usage(format!("--refused: {path}: {error}")))?;
+            let unusable = |words: String| CliError::Usage(format!("--refused: {path}: {words}"));
+            may_be_overwritten(path, imported).map_err(unusable)?;
+            let file = File::create(path).map_err(|error| unusable(error.to_string()))?;
             Ok::<_, CliError>((path.to_owned(), BufWriter::new(file)))
         };
         Ok(Refusals { file: path.map(open).transpose()? })
@@ -177,6 +183,28 @@ impl Refusals {
         let Some((path, mut file)) = self.file else { return Ok(()) };
         file.flush().map_err(|error| not_written(&path, &error))
     }
+}
+
+/// Why a file is not overwritten. One that an earlier import wrote is: the import is repeated, and refuses the same lines again.
+fn may_be_overwritten(path: &str, imported: &str) -> Result<(), String> {
+    let Ok(found) = std::fs::metadata(path) else { return Ok(()) };
+    let is_imported = imported != "-"
+        && std::fs::metadata(imported)
+            .is_ok_and(|other| (other.dev(), other.ino()) == (found.dev(), found.ino()));
+    if is_imported && found.is_file() {
+        return Err("it is the file to import; give another file".to_owned());
+    }
+    if !found.is_file() || found.len() == 0 {
+        return Ok(());
+    }
+    let mut first = Vec::new();
+    let beginning =
+        File::open(path).and_then(|file| file.take(REFUSED_LINE.len() as u64).read_to_end(&mut first));
+    beginning.map_err(|error| error.to_string())?;
+    if first == REFUSED_LINE {
+        return Ok(());
+    }
+    Err("the file exists, and does not have the refused lines of an import; give another file".to_owned())
 }
 
 fn not_written(path: &str, error: &std::io::Error) -> CliError {

@@ -27,7 +27,8 @@ const STATES: [&str; 4] = ["completed", "failed", "compensated", "quarantined"];
 ///
 /// Use it to keep the store small, from a timer or by hand; `tenure serve --retain` does it by itself. Each history is verified
 /// first, and a task whose history does not hold is kept and reported. Ids and saga ids of pruned tasks stay taken, and
-/// `tenure audit verify` knows their heads. Nothing is deleted that a named cursor has not passed. It runs beside the
+/// `tenure audit verify` knows their heads. Nothing is deleted that a named cursor has not passed. A quarantined task that
+/// still owes an undo is kept until it is retried or dismissed, unless --state quarantined is given. It runs beside the
 /// database, in steps: if it is stopped, what was done stays done, and it can be repeated with the same options.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure prune --older-than 90d --dry-run\n  \
@@ -36,7 +37,8 @@ pub(crate) struct Prune {
     /// Prune tasks that ended at least this long ago; 7d or more
     #[arg(long, value_name = "DURATION")]
     older_than: String,
-    /// Only tasks that ended in this state. Can be repeated [default: every terminal state]
+    /// Only tasks that ended in this state. Can be repeated [default: every terminal state, but no quarantined task that still
+    /// owes an undo]
     #[arg(long, value_name = "STATE", value_parser = PossibleValuesParser::new(STATES))]
     state: Vec<String>,
     /// Write the histories to this file before they are deleted, in the form of an export. An archive that is there is
@@ -146,6 +148,13 @@ impl Prune {
                 count(*tasks, "task")
             ))?;
         }
+        if report.kept_owing > 0 {
+            let tasks = count(report.kept_owing, "task");
+            context.out.line_with_commands(&format!(
+                "{tasks} kept: quarantined with an undo still owed (`tenure task list --state quarantined`); undo it with \
+                 `tenure task retry ID --reason '…'`, or dismiss it with `tenure task note ID --dismiss '…'`"
+            ))?;
+        }
         if report.changed > 0 {
             let changed = count(report.changed, "task");
             context.out.line(&format!("{changed} changed meanwhile and stay until the next run"))?;
@@ -203,6 +212,7 @@ struct PruneJson {
     #[serde(with = "wire")]
     newest: Option<Time>,
     held: Vec<HeldJson>,
+    kept_owing: u64,
     corrupt: u64,
     findings: Vec<String>,
     changed: u64,
@@ -253,6 +263,7 @@ impl PruneJson {
             oldest: report.oldest,
             newest: report.newest,
             held: held.collect(),
+            kept_owing: report.kept_owing,
             corrupt: report.corrupt,
             findings: report.findings.clone(),
             changed: report.changed,

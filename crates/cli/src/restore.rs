@@ -30,7 +30,8 @@ const SHOWN_MAX: usize = 20;
 /// 2^32, so that no lease granted since the backup is taken for a new one; FILE.restored notes it, since the same backup must not give
 /// the same floor twice. Repeat the command if it was killed.
 ///
-/// With --in-place it does only the last step, for a store that another tool put back, such as pg_basebackup.
+/// With --in-place it does only the last step, for a store that another tool put back, such as pg_basebackup. If that is a copy of a
+/// backup of `tenure backup`, give --epoch-floor-above.
 #[derive(Args)]
 #[command(group = ArgGroup::new("source").required(true))]
 #[command(after_help = "Example:\n  tenure restore --store sqlite:new.db tasks-monday.backup\n  \
@@ -48,7 +49,8 @@ pub(crate) struct Restore {
     /// Newest anchor, a file that `tenure audit anchor` wrote: name each task that it has and the backup does not; - for standard input
     #[arg(long, value_name = "FILE")]
     anchor: Option<String>,
-    /// Highest epoch floor that a restore of this store gave before; needed if FILE.restored can't be written or is lost
+    /// Highest epoch floor that a restore of this store gave before, 0 if there was none; needed if FILE.restored can't be written or is lost,
+    /// and for a copied backup with --in-place
     #[arg(long, value_name = "NUMBER")]
     epoch_floor_above: Option<u64>,
     /// Restore a backup that does not hold, too. The exit status is 1 all the same
@@ -70,9 +72,9 @@ impl Restore {
         let report = match &self.file {
             Some(file) => {
                 let restoring = restore(builder, &url, file, &options, &progress);
-                watched(context.out, &progress, restoring).await
+                watched(context.out, &progress, restoring).await?
             }
-            None => watched(context.out, &progress, raise_floor(builder, &url, &options, &progress)).await,
+            None => watched(context.out, &progress, raise_floor(builder, &url, &options, &progress)).await?,
         };
         let report = report.map_err(|error| failed(context.out, error))?;
         let verdict = if report.findings.is_empty() { Ok(()) } else { Err(CliError::Told) };

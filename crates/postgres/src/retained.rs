@@ -19,19 +19,28 @@ use tenure_store::{Cursor, Error, Page};
 use crate::columns::{Key, PostgresError, PostgresResult, PostgresRow, read_key};
 use crate::read::{PostgresReader, one};
 
+/// What [`read_ended`] reads of a task.
+macro_rules! ended {
+    () => {
+        "select tasks.namespace, tasks.id, saga_id, revision, head, state, finished_at, updated_at, no, \
+            owed > 0 and retried_as is null and dismissed_at is null "
+    };
+}
+
 /// The tasks of these names, locked in their order.
-pub(crate) const ENDED_TO_PRUNE: &str = "\
-    select tasks.namespace, tasks.id, saga_id, revision, head, state, finished_at, updated_at, no \
-    from unnest($1::text[], $2::text[]) as wanted(n, i) join tenure.tasks on tasks.namespace = n and tasks.id = i \
-    order by tasks.namespace, tasks.id for update of tasks";
+pub(crate) const ENDED_TO_PRUNE: &str = concat!(
+    ended!(),
+    "from unnest($1::text[], $2::text[]) as wanted(n, i) join tenure.tasks on tasks.namespace = n and tasks.id = i \
+    order by tasks.namespace, tasks.id for update of tasks"
+);
 
 /// A page of all tasks, by their ages within a namespace: ended ones are in no index of their own.
-const ALL_TASKS: &str = "\
-    select namespace, id, saga_id, revision, head, state, finished_at, updated_at, no from tenure.tasks \
-    where (namespace, no) > ($1, $2) and no > 0 order by namespace, no limit $3";
-const TASKS_OF_NAMESPACE: &str = "\
-    select namespace, id, saga_id, revision, head, state, finished_at, updated_at, no from tenure.tasks \
-    where namespace = $1 and no > $2 and no > 0 order by no limit $3";
+const ALL_TASKS: &str = concat!(
+    ended!(),
+    "from tenure.tasks where (namespace, no) > ($1, $2) and no > 0 order by namespace, no limit $3"
+);
+const TASKS_OF_NAMESPACE: &str =
+    concat!(ended!(), "from tenure.tasks where namespace = $1 and no > $2 and no > 0 order by no limit $3");
 
 /// Of these tasks those that a cursor needs, with the slowest one of them.
 const HELD: &str = "\
@@ -103,6 +112,7 @@ pub(crate) fn read_ended(row: &PostgresRow, held: &Held) -> PostgresResult<Optio
         state: terminal(row.a_text(5)?)?,
         finished_at,
         updated_at: row.a_time(7)?,
+        owes: row.truth(9)?,
     }))
 }
 

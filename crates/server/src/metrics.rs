@@ -30,7 +30,7 @@ use crate::writes::Writes;
 use scrape::{Latest, Scrape};
 
 /// The names of all metrics, as scraped. Alerts, dashboard and documents are checked against them.
-pub const NAMES: [&str; 43] = [
+pub const NAMES: [&str; 44] = [
     "tenure_build_info",
     "tenure_http_requests_total",
     "tenure_http_request_seconds",
@@ -71,6 +71,7 @@ pub const NAMES: [&str; 43] = [
     "tenure_cursor_lag_seconds",
     "tenure_pruned_total",
     "tenure_prune_held",
+    "tenure_prune_owing",
     "tenure_prune_corrupt",
     "tenure_prune_errors_total",
     "tenure_prune_age_seconds",

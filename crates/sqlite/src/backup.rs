@@ -1,8 +1,8 @@
 //! Copies a file that is in use, and marks a copy as a backup or makes it a store again. Who else may see a copy meanwhile, and
 //! whether its histories hold, is the caller's business.
 
-use std::ffi::OsString;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
@@ -25,9 +25,7 @@ pub const PARTS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// The path of what is beside a file.
 pub fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut beside = OsString::from(path);
-    beside.push(ending);
-    beside.into()
+    crate::open::beside(path, ending)
 }
 
 /// What marks the file as a backup; none if it is a store, or empty.
@@ -35,12 +33,13 @@ pub fn mark_of(path: &Path) -> Result<Option<BackupMark>, Error> {
     Ok(SqliteFile::to_read(plain_path(path)?).as_it_is()?.1)
 }
 
-/// Copies a store into an empty file, as it is at one moment, while others write to it. Returns the store's time of that moment.
+/// Copies a store into an empty file, as it is at one moment, while others write to it. Returns the store's time of that moment. It
+/// is told how many pages it has copied, of how many, and may be stopped then.
 pub fn copy(
     from: &Path,
     to: &Path,
     clock: &dyn Clock,
-    mut copied: impl FnMut(u64, u64),
+    mut copied: impl FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<Time, Error> {
     let from = SqliteFile::to_read(plain_path(from)?);
     let to = database(to)?;
@@ -62,7 +61,11 @@ pub fn copy(
             let step = backup.step(PAGES_OF_A_STEP).map_err(|error| to.fault(error))?;
             let progress = backup.progress();
             let pages = |pages: i32| u64::try_from(pages).unwrap_or(0);
-            copied(pages(progress.pagecount - progress.remaining), pages(progress.pagecount));
+            if copied(pages(progress.pagecount - progress.remaining), pages(progress.pagecount)).is_break() {
+                return Err(Error::Unavailable(
+                    format!("{}: the copy was stopped", to.path.display()).into(),
+                ));
+            }
             match step {
                 StepResult::Done => break,
                 StepResult::More => {}

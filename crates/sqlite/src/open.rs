@@ -1,6 +1,7 @@
 //! Opens the file: checks what it is, creates or migrates it, and reports an error if it is something else.
 
 use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,6 +35,9 @@ const CACHE_KIBIBYTES: i64 = -16_384;
 
 /// What SQLite needs beside the file when it opens it: its shared memory begins with 32 KiB.
 const ROOM_MIN: u64 = 64 * 1024;
+
+/// A write-ahead log that is no longer has no commits.
+const LOG_HEADER_BYTES: u64 = 32;
 
 /// When an answered write is on the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -97,6 +101,24 @@ pub(crate) fn plain_path(path: &Path) -> Result<PathBuf, Error> {
     Ok(folder.canonicalize().map_err(failed)?.join(name))
 }
 
+/// The error for a file that must be there.
+pub(crate) fn no_store_at(path: &Path) -> Error {
+    Error::Unavailable(format!("there is no store at {}; check the path", path.display()).into())
+}
+
+/// A file that can't be looked at may be there.
+fn cannot_look(path: &Path, error: std::io::Error) -> Error {
+    let words = format!("{}: {error}; check the permissions of its directory", path.display());
+    Error::Unavailable(Failure::new(words, error))
+}
+
+/// The path of what is beside a file.
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(ending);
+    beside.into()
+}
+
 impl SqliteFile {
     /// A file that is read and written.
     pub(crate) fn new(path: PathBuf, synchronous: Synchronous) -> SqliteFile {
@@ -142,17 +164,16 @@ impl SqliteFile {
 
     /// Checks that it can be read as it is.
     pub(crate) fn is_current(&self) -> Result<(), Error> {
-        let path = self.path.display();
         match self.as_it_is()?.0 {
-            0 => Err(Error::Unavailable(format!("there is no store at {path}; check the path").into())),
-            version if version < MIGRATIONS.len() => Err(older_schema(&path.to_string())),
+            0 => Err(no_store_at(&self.path)),
+            version if version < MIGRATIONS.len() => Err(older_schema(&self.path.display().to_string())),
             _ => Ok(()),
         }
     }
 
     /// The state of the file, without changing it.
     pub(crate) fn condition(&self) -> Result<SchemaState, Error> {
-        if self.is_absent() {
+        if self.is_absent()? {
             return Ok(SchemaState::Missing);
         }
         let found = match self.found(&self.connect_as_it_is()?) {
@@ -170,7 +191,7 @@ impl SqliteFile {
 
     /// The schema version of the file, without changing it, 0 if there is none; and its mark, if it is a backup.
     pub(crate) fn as_it_is(&self) -> Result<(usize, Option<BackupMark>), Error> {
-        if self.is_absent() {
+        if self.is_absent()? {
             return Ok((0, None));
         }
         let connection = self.connect_as_it_is()?;
@@ -196,8 +217,43 @@ impl SqliteFile {
         as_it_is.open(OpenFlags::SQLITE_OPEN_READ_WRITE, |_| Ok(()))
     }
 
-    fn is_absent(&self) -> bool {
-        !self.path.exists() || self.is_empty()
+    /// Whether there is no store: no file, or an empty one. A file that can't be looked at may be a store. It is an error, too, if the
+    /// file is gone and commits of it are still beside it: SQLite deletes those when it creates the file.
+    pub(crate) fn is_absent(&self) -> Result<bool, Error> {
+        if !self.is_empty()? {
+            return Ok(false);
+        }
+        let Some(left) = self.left_of_a_store()? else { return Ok(true) };
+        // Another process may just have created the file: it writes the first page before anything of the log.
+        if !self.is_empty()? {
+            return Ok(false);
+        }
+        let (path, left) = (self.path.display(), left.display());
+        Err(Error::Unavailable(
+            format!(
+                "{path} is gone or empty, but {left}, a part of the same store, is there: put the file back beside it, or move {left} \
+                 away and restore a backup with `tenure restore`; nothing was created"
+            )
+            .into(),
+        ))
+    }
+
+    /// What is beside the file and belongs to one that had content: a log with commits, or a journal with pages of it.
+    fn left_of_a_store(&self) -> Result<Option<PathBuf>, Error> {
+        let log = self.log();
+        if SqliteFile::length_of(&log)?.is_some_and(|length| length > LOG_HEADER_BYTES) {
+            return Ok(Some(log));
+        }
+        let journal = beside(&self.path, "-journal");
+        let mut header = [0; 20];
+        let read = File::open(&journal).and_then(|mut file| file.read_exact(&mut header));
+        match read {
+            // How many pages the file had. It had none if the process that created it was killed.
+            Ok(()) if header[16..20] != [0; 4] => Ok(Some(journal)),
+            Ok(()) => Ok(None),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof) => Ok(None),
+            Err(error) => Err(cannot_look(&journal, error)),
+        }
     }
 
     /// The size of the write-ahead log beside the file. After a checkpoint it is reused from the beginning.
@@ -206,19 +262,26 @@ impl SqliteFile {
         match std::fs::metadata(self.log()) {
             Ok(file) => Some(file.len()),
             // Nothing was written yet.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(0),
+            Err(error) if error.kind() == ErrorKind::NotFound => Some(0),
             Err(_) => None,
         }
     }
 
     fn log(&self) -> PathBuf {
-        let mut path = self.path.clone().into_os_string();
-        path.push("-wal");
-        path.into()
+        beside(&self.path, "-wal")
     }
 
-    fn is_empty(&self) -> bool {
-        std::fs::metadata(&self.path).is_ok_and(|file| file.len() == 0)
+    fn is_empty(&self) -> Result<bool, Error> {
+        Ok(SqliteFile::length_of(&self.path)?.is_none_or(|length| length == 0))
+    }
+
+    /// None if there is no such file.
+    fn length_of(path: &Path) -> Result<Option<u64>, Error> {
+        match std::fs::metadata(path) {
+            Ok(file) => Ok(Some(file.len())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(cannot_look(path, error)),
+        }
     }
 
     pub(crate) fn lock_failed(&self, error: std::io::Error) -> Error {

@@ -147,8 +147,8 @@ fn delete(transaction: &Transaction<'_>, pruned: &[PrunedTask]) -> SqliteResult<
 }
 
 /// Ended or not: whether a task has ended is seen in its row.
-const ENDED: &str =
-    "select no, namespace, id, saga_id, revision, head, state, finished_at, updated_at from tasks";
+const ENDED: &str = "select no, namespace, id, saga_id, revision, head, state, finished_at, updated_at, \
+    owed > 0 and retried_as is null and dismissed_at is null from tasks";
 
 /// The task of a row of [`ENDED`]; none if it has not ended.
 fn with_hold(connection: &Connection, row: &rusqlite::Row<'_>) -> SqliteResult<Option<EndedTask>> {
@@ -169,6 +169,7 @@ fn read_ended(row: &rusqlite::Row<'_>) -> SqliteResult<Option<EndedTask>> {
         state: terminal(&row.get::<_, String>(6)?)?,
         finished_at: Time::from_micros(finished_at),
         updated_at: Time::from_micros(row.get(8)?),
+        owes: row.get(9)?,
         held_by: None,
     }))
 }

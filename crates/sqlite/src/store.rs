@@ -36,7 +36,7 @@ use tenure_store::{Error, Failure};
 use tokio::sync::watch;
 
 use crate::engine::{Signals, SqliteEngine};
-use crate::open::{SqliteFile, plain_path};
+use crate::open::{SqliteFile, no_store_at, plain_path};
 use crate::options::SqliteOptions;
 use crate::read::SqliteReader;
 use crate::same_file::SameFile;
@@ -72,15 +72,13 @@ impl SqliteStore {
     fn open_now(options: SqliteOptions) -> Result<SqliteStore, Error> {
         let path = plain_path(&options.path)?;
         let may_be_made = options.missing == IfMissing::Make && options.access == StoreAccess::ReadWrite;
-        if !may_be_made && !path.exists() {
-            return Err(Error::Unavailable(
-                format!("there is no store at {}; check the path", path.display()).into(),
-            ));
-        }
         let database = match options.access {
             StoreAccess::ReadWrite => SqliteFile::new(path, options.synchronous),
             StoreAccess::ReadOnly => SqliteFile::to_read(path),
         };
+        if !may_be_made && database.is_absent()? {
+            return Err(no_store_at(&database.path));
+        }
         match options.access {
             StoreAccess::ReadWrite => database.prepare(options.wait_max, options.marked)?,
             StoreAccess::ReadOnly => database.is_current()?,

@@ -34,7 +34,7 @@ pub struct PruneFilter {
     pub namespace: Option<Namespace>,
     /// Only tasks that ended by then.
     pub finished_before: Time,
-    /// Only in one of these states; empty: in any terminal one.
+    /// Only in one of these states; empty: in any terminal one, but for quarantined tasks that still owe an undo.
     pub states: Vec<Terminal>,
 }
 
@@ -47,6 +47,13 @@ impl PruneFilter {
             && task.finished_at <= self.finished_before
             // A note may have come later, under a request id whose answer is told from the history.
             && task.updated_at + KEPT_AT_LEAST <= now
+    }
+
+    /// Whether a task that is taken stays all the same: it is quarantined and still owes an undo, and nobody has retried or dismissed
+    /// it. Its history is the only record of what must be undone, so it goes only if its state is named.
+    #[doc(hidden)]
+    pub fn keeps_owing(&self, task: &EndedTask) -> bool {
+        task.owes && task.state == Terminal::Quarantined && !self.states.contains(&task.state)
     }
 }
 
@@ -69,6 +76,8 @@ pub struct EndedTask {
     pub finished_at: Time,
     /// When its newest event happened.
     pub updated_at: Time,
+    /// It still owes an undo, and nobody has retried or dismissed it.
+    pub owes: bool,
     /// The slowest named cursor that still needs its newest event, if one does.
     pub held_by: Option<CursorName>,
 }
@@ -139,7 +148,8 @@ impl PruneStep {
                 given.number == task.number && given.head == task.head && given.saga_id == task.saga_id
             })
         };
-        let may_go = |task: &EndedTask| task.held_by.is_none() && filter.takes(task, now) && is_given(task);
+        let is_free = |task: &EndedTask| task.held_by.is_none() && !filter.keeps_owing(task);
+        let may_go = |task: &EndedTask| is_free(task) && filter.takes(task, now) && is_given(task);
         let mut tasks: Vec<EndedTask> = found.into_iter().filter(may_go).collect();
         tasks.sort_by(|one, other| (&one.namespace, &one.id).cmp(&(&other.namespace, &other.id)));
         tasks.dedup_by(|one, other| one.namespace == other.namespace && one.id == other.id);

@@ -33,7 +33,7 @@ mod place;
 pub(crate) use export::WRITTEN_BY;
 pub use export::{ExportProgress, Exporter, TokenHashes};
 pub use import::{ImportError, ImportReport, Importer, RefusedLine};
-pub(crate) use lines::LinesDigest;
+pub(crate) use lines::{LINE_BYTES_MAX, LinesDigest};
 #[cfg(feature = "sqlite")]
 pub(crate) use lines::{Line, LineReader};
 pub use tenure_store::transfer::{

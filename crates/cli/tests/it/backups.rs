@@ -6,13 +6,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use insta::assert_snapshot;
+use rustix::process::Signal;
 use tenure::Ledger;
 use tenure::clock::Moment;
 use tenure_cli::io::Screen;
 
 use crate::frozen::Frozen;
 use crate::migrates::{older, version_of};
-use crate::place::Place;
+use crate::place::{Place, signal};
 use crate::prunes::futures_of;
 
 /// A store with a live lease, a lapsed one, and an ended task.
@@ -270,9 +271,49 @@ fn kill_again_and_again(words: &[&str], target: &Path, source: &str) {
     assert!(tenure(words).wait().expect("its end").success(), "it is repeated");
     whole(&url);
     let folder = target.parent().expect("a folder");
+    assert_eq!(hidden_in(folder), Vec::<String>::new());
+}
+
+fn hidden_in(folder: &Path) -> Vec<String> {
     let names = std::fs::read_dir(folder).expect("read").map(|entry| entry.expect("an entry").file_name());
-    let parts: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with('.')).collect();
-    assert!(parts.is_empty(), "{parts:?}");
+    let names = names.map(|name| name.to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with('.')).collect()
+}
+
+#[test]
+fn a_backup_that_is_stopped_at_any_moment_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = long_store(folder.path());
+    let copies = folder.path().join("copies");
+    std::fs::create_dir(&copies).expect("a folder");
+    let backup = |name: &str| tenure(&["--store", &url, "backup", &copies.join(name).display().to_string()]);
+    let began = Moment::now();
+    assert!(backup("first").wait().expect("its end").success());
+    let took = Duration::from(Moment::now().since(began));
+    let mut stopped = 0;
+    for nth in 0..KILLS {
+        let mut child = backup(&format!("nth-{nth}"));
+        // played: a stop at one of many moments; nothing is waited for.
+        std::thread::sleep(took * nth / KILLS);
+        signal(&child, Signal::TERM);
+        let ended = child.wait().expect("its end");
+        let hidden = hidden_in(&copies);
+        assert!(hidden.is_empty(), "stop {nth}: {hidden:?}");
+        stopped += u32::from(ended.code() == Some(128 + 15));
+    }
+    assert!(stopped > 0, "nothing was stopped before its end");
+}
+
+#[test]
+fn what_a_killed_backup_left_goes_with_the_next_one_of_another_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = long_store(folder.path());
+    for name in [".monday.tenure-part", ".monday.tenure-part-journal"] {
+        std::fs::write(folder.path().join(name), "half").expect("written");
+    }
+    let tuesday = folder.path().join("tuesday").display().to_string();
+    assert!(tenure(&["--store", &url, "backup", &tuesday]).wait().expect("its end").success());
+    assert_eq!(hidden_in(folder.path()), Vec::<String>::new());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Tests `tenure export` and `tenure import`: files, pipes, exit statuses, and what a person is told.
 
+use std::fs::File;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -113,6 +114,46 @@ fn a_refused_line_is_named_and_the_status_says_that_there_was_one() {
     let told = std::fs::read_to_string(refused).expect("written");
     let first: Value = serde_json::from_str(told.lines().next().expect("a line")).expect("JSON");
     assert_eq!(first["line"], 6);
+}
+
+#[test]
+fn refused_lines_overwrite_nothing_but_those_of_an_earlier_import() {
+    let world = with_tasks();
+    let (file, new) = (exported(&world), elsewhere(&world));
+    let text = std::fs::read_to_string(&file).expect("read");
+    std::os::unix::fs::symlink(&file, world.path("link.jsonl")).expect("a link");
+    let notes = world.write("notes", "dear reader\n");
+    for (refused, words) in [
+        (file.clone(), "it is the file to import"),
+        (world.path("link.jsonl"), "it is the file to import"),
+        (notes.clone(), "the file exists, and does not have the refused lines"),
+    ] {
+        let ran = world.run(&format!("import {file} --refused {refused} {new}"));
+        assert_eq!(ran.status, 2, "{}", ran.errors);
+        assert!(ran.errors.contains(words), "{}", ran.errors);
+    }
+    assert_eq!(std::fs::read_to_string(&file).expect("read"), text);
+    assert_eq!(std::fs::read_to_string(&notes).expect("read"), "dear reader\n");
+    let earlier = world.write("earlier", "{\"line\":1,\"reason\":\"x\"}\n");
+    assert_eq!(world.run(&format!("import {file} --refused {earlier} {new}")).status, 0);
+    assert_eq!(std::fs::read_to_string(&earlier).expect("read"), "");
+}
+
+#[test]
+fn an_export_that_is_not_whole_is_a_failure() {
+    let place = Place::new();
+    place.done("task create --id a");
+    let full = File::options().write(true).open("/dev/full").expect("there");
+    let told = ended(place.command("export").stdout(full).output().expect("ran"));
+    let words = "the export is not whole: repeat it";
+    assert_eq!(told.status, 1);
+    assert!(told.errors.contains(words) && !told.errors.contains("was done"), "{}", told.errors);
+    // As by `head`, which has read enough.
+    let (closed, pipe) = std::io::pipe().expect("a pipe");
+    drop(closed);
+    let told = ended(place.command("export").stdout(pipe).output().expect("ran"));
+    assert_eq!(told.status, 1);
+    assert!(told.errors.contains(words), "{}", told.errors);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Tests `prune`, `events --cursor-name`, and what `prune` leaves when it is killed.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +55,7 @@ fn what_ended_long_ago_is_counted_and_then_pruned() {
       completed 1, failed 0, compensated 0, quarantined 0
       the oldest ended at 2026-01-31T12:00:00Z, the newest at 2026-01-31T12:00:00Z
     $ tenure prune --older-than 90d -o json
-    {"prune":{"dry_run":false,"finished_before":"2026-02-10T12:00:00.000000Z","tasks":1,"states":{"completed":0,"failed":0,"compensated":0,"quarantined":1},"oldest":"2026-01-31T12:00:00.000000Z","newest":"2026-01-31T12:00:00.000000Z","held":[],"corrupt":0,"findings":[],"changed":0,"archive":null}}
+    {"prune":{"dry_run":false,"finished_before":"2026-02-10T12:00:00.000000Z","tasks":1,"states":{"completed":0,"failed":0,"compensated":0,"quarantined":1},"oldest":"2026-01-31T12:00:00.000000Z","newest":"2026-01-31T12:00:00.000000Z","held":[],"kept_owing":0,"corrupt":0,"findings":[],"changed":0,"archive":null}}
     $ tenure prune --older-than 90d
     0 tasks pruned that ended by 2026-02-10T12:00:00Z
     $ tenure task create --id a
@@ -64,6 +66,26 @@ fn what_ended_long_ago_is_counted_and_then_pruned() {
     verified: 1 task, 1 event, and the heads of 2 tasks that were pruned
     "#
     );
+}
+
+#[test]
+fn what_is_parked_and_still_owes_an_undo_is_kept_with_the_way_out() {
+    let world = Frozen::world();
+    world.given(
+        "task create --id a --undo rmdir=/tmp/a
+         task acquire a --owner w1
+         task quarantine a --owner w1 --epoch 1 --reason 'needs a look'
+         tick 8640000",
+    );
+    let kept = world.run("prune --older-than 90d");
+    let words = "1 task kept: quarantined with an undo still owed (`tenure task list --state quarantined";
+    assert!(kept.out.contains(words), "{}", kept.out);
+    assert!(kept.out.contains("`tenure task note ID --dismiss '…'"), "{}", kept.out);
+    assert_eq!(world.run("task list --state quarantined -q").out, "a\n");
+    let kept = world.run("prune --older-than 90d --dry-run -o json").json();
+    assert_eq!((&kept["prune"]["tasks"], &kept["prune"]["kept_owing"]), (&0.into(), &1.into()));
+    let named = world.run("prune --older-than 90d --state quarantined -o json").json();
+    assert_eq!((&named["prune"]["tasks"], &named["prune"]["kept_owing"]), (&1.into(), &0.into()));
 }
 
 #[test]
@@ -91,7 +113,50 @@ fn an_archive_has_the_events_of_what_was_pruned() {
     let other = world.write("letters", "dear reader\n");
     let refused = world.run(&format!("prune --older-than 90d --archive {other}"));
     assert_eq!(refused.status, 1);
-    assert!(refused.errors.contains("not an archive of Tenure"), "{}", refused.errors);
+    assert!(refused.errors.contains("not an archive of pruned tasks"), "{}", refused.errors);
+}
+
+#[test]
+fn an_archive_is_imported_and_an_export_is_not_continued_as_one() {
+    let (world, new) = (old_tasks(), Frozen::world());
+    let (export, path) = (world.path("export.jsonl"), world.path("pruned.jsonl"));
+    let text = world.run("export").out;
+    std::fs::write(&export, &text).expect("written");
+    let refused = world.run(&format!("prune --older-than 90d --archive {export}"));
+    assert_eq!(refused.status, 1);
+    assert!(
+        refused.errors.contains("not an archive of pruned tasks; give another file"),
+        "{}",
+        refused.errors
+    );
+    assert_eq!(std::fs::read_to_string(&export).expect("there"), text, "the export is whole");
+    world.given(&format!("prune --older-than 90d --archive {path}"));
+    new.given(&format!("tick 8640000\n import {path}"));
+    assert_eq!(new.run("task show b -o json").json()["task"]["state"], "quarantined");
+}
+
+#[test]
+fn of_two_prunes_at_once_into_one_archive_one_is_refused_and_no_history_is_lost() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite:{}", folder.path().join("tenure.db").display());
+    let archive = folder.path().join("pruned.jsonl");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(end_long_ago(&url, TASKS));
+    // As another run does, from its first read to its end.
+    let other = File::create(&archive).expect("created");
+    other.lock().expect("locked");
+    let refused = prune_into(&archive, &url).output().expect("ran");
+    let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("pruned.jsonl: another run is writing it; wait"), "{errors}");
+    assert_eq!(runtime.block_on(whole(&url)).len(), 0, "it pruned nothing");
+    drop(other);
+    let mut runs =
+        [(); 2].map(|()| prune_into(&archive, &url).stderr(Stdio::null()).spawn().expect("a process"));
+    let ended = runs.each_mut().map(|run| run.wait().expect("its end").success());
+    assert!(ended.contains(&true), "one of them did it");
+    assert_eq!(runtime.block_on(whole(&url)).len(), TASKS);
+    assert_eq!(archived(&std::fs::read_to_string(&archive).expect("the archive")).len(), TASKS);
 }
 
 #[test]
@@ -122,6 +187,10 @@ fn a_server_prunes_all_namespaces_by_itself_and_counts_it() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         end_long_ago(&url, 3).await;
+        let ledger = long_ago(&url).await;
+        ledger.create("owing").undo("rmdir", "/tmp/x").await.expect("created");
+        let by = ledger.acquire("owing", "w1").await.expect("acquired").lease().expect("a lease").holder();
+        ledger.quarantine("owing", &by, "needs a look").await.expect("parked");
         let ledger = Ledger::open(&url).await.expect("opens").in_namespace("shop").expect("a namespace");
         ledger.create("young").await.expect("created");
         ledger.mark_completed("young", "by hand").await.expect("completed");
@@ -136,7 +205,7 @@ fn a_server_prunes_all_namespaces_by_itself_and_counts_it() {
     };
     until("the end of a run", || metric("tenure_prune_age_seconds ").is_some());
     assert_eq!(metric("tenure_pruned_total "), Some(3.0));
-    assert_eq!(metric("tenure_prune_held "), Some(0.0));
+    assert_eq!((metric("tenure_prune_held "), metric("tenure_prune_owing ")), (Some(0.0), Some(1.0)));
     assert_eq!(
         (metric("tenure_prune_errors_total "), metric("tenure_prune_corrupt ")),
         (Some(0.0), Some(0.0))
@@ -149,6 +218,23 @@ fn a_server_prunes_all_namespaces_by_itself_and_counts_it() {
     assert_eq!(serving.stop(), Some(0));
 }
 
+#[test]
+fn the_log_of_a_server_names_the_slowest_cursor_that_holds_tasks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite:{}", folder.path().join("tasks.db").display());
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        end_long_ago(&url, 3).await;
+        Ledger::open(&url).await.expect("opens").named_cursor("mailer").await.expect("a cursor");
+    });
+    let path = folder.path().join("log");
+    let log = File::create(&path).expect("a file");
+    let _serving = Serving::logging_to(log, folder.path(), &["--retain", "30d"]);
+    let log = || std::fs::read_to_string(&path).expect("text");
+    until("a run in the log", || log().contains("retention pruned"));
+    assert!(log().contains("default/mailer"), "{}", log());
+}
+
 const KILLS: u64 = 20;
 const TASKS: usize = 800;
 
@@ -159,15 +245,7 @@ fn a_prune_that_is_killed_at_any_moment_leaves_a_whole_store_and_can_be_repeated
     let archive = folder.path().join("pruned.jsonl");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(end_long_ago(&url, TASKS));
-    let prune = || {
-        Command::new(env!("CARGO_BIN_EXE_tenure"))
-            .args(["--store", &url, "prune", "--older-than", "90d", "--archive"])
-            .arg(&archive)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a process")
-    };
+    let prune = || prune_into(&archive, &url).stderr(Stdio::null()).spawn().expect("a process");
     for nth in 0..KILLS {
         let mut child = prune();
         // played: a kill at one of many moments; nothing is waited for.
@@ -185,10 +263,23 @@ fn a_prune_that_is_killed_at_any_moment_leaves_a_whole_store_and_can_be_repeated
     assert!(text.lines().last().is_some_and(|line| line.starts_with("{\"end\":")));
 }
 
+fn prune_into(archive: &Path, url: &str) -> Command {
+    let mut prune = Command::new(env!("CARGO_BIN_EXE_tenure"));
+    prune
+        .args(["--store", url, "prune", "--older-than", "90d", "--archive"])
+        .arg(archive)
+        .stdout(Stdio::null());
+    prune
+}
+
+async fn long_ago(url: &str) -> Ledger {
+    let clock = ManualClock::at(Time::from_micros(1_577_836_800_000_000));
+    Ledger::builder().clock(Arc::new(clock)).open(url).await.expect("opens")
+}
+
 /// Tasks that ended long ago by every clock.
 async fn end_long_ago(url: &str, count: usize) {
-    let clock = ManualClock::at(Time::from_micros(1_577_836_800_000_000));
-    let ledger = Ledger::builder().clock(Arc::new(clock)).open(url).await.expect("opens");
+    let ledger = long_ago(url).await;
     let ids: Vec<String> = (0..count).map(|number| format!("t{number}")).collect();
     let ending = ids.iter().map(|id| async {
         ledger.create(id).await?;

@@ -1,9 +1,10 @@
 //! A server for a test: the binary as a process, on a free port; and requests to it.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -32,6 +33,18 @@ impl Serving {
     pub(crate) fn on(store: &str, listen: &str, words: &[&str], variables: &[(&str, &str)]) -> Serving {
         let mut command = tenure(&["serve", "--store", store, "--listen", listen, "-o", "json"]);
         command.args(words).envs(variables.iter().copied()).env("TENURE_LOG", "warn");
+        Serving::begun(command)
+    }
+
+    /// Starts a server on a file in that directory, and keeps what it logs.
+    pub(crate) fn logging_to(log: File, folder: &Path, words: &[&str]) -> Serving {
+        let store = format!("sqlite:{}/tasks.db", folder.display());
+        let mut command = tenure(&["serve", "--store", &store, "--listen", "127.0.0.1:0", "-o", "json"]);
+        command.args(words).env("TENURE_LOG", "info").stderr(log);
+        Serving::begun(command)
+    }
+
+    fn begun(mut command: Command) -> Serving {
         let mut process = command.stdout(Stdio::piped()).spawn().expect("it starts");
         let mut line = String::new();
         let output = process.stdout.take().expect("its output");

@@ -5,6 +5,20 @@ use insta::assert_snapshot;
 use crate::frozen::{self, Frozen};
 
 #[test]
+fn commands_that_must_not_make_a_store_take_an_empty_file_for_a_missing_one() {
+    let world = Frozen::world();
+    let file = world.write("empty.db", "");
+    let backup = format!("backup {}", world.path("copy.backup"));
+    let prune = "prune --older-than 90d --dry-run";
+    for verb in ["migrate --dry-run", "audit verify", "audit anchor", "export", prune, &backup, &backup] {
+        let ran = world.run(&format!("{verb} --store sqlite:{file}"));
+        assert_eq!((ran.status, ran.out.as_str()), (5, ""), "{verb}: {}", ran.errors);
+        assert!(ran.errors.contains("there is no store at"), "{verb}: {}", ran.errors);
+        assert_eq!(std::fs::metadata(&file).expect("there").len(), 0, "{verb}");
+    }
+}
+
+#[test]
 fn words_that_make_no_command_are_usage_errors() {
     let world = Frozen::world();
     let mut all = String::new();

@@ -338,10 +338,12 @@ impl Scrape {
             let what = "Age of the oldest event that a named cursor has not passed";
             page.span("cursor_lag", what, *lag)?;
         }
-        let RetentionSnapshot { pruned, held, corrupt, errors, ended_at } = self.retention;
+        let RetentionSnapshot { pruned, held, kept_owing, corrupt, errors, ended_at } = self.retention;
         page.counter("pruned", "Tasks that retention of this server has pruned", pruned)?;
         let what = "Tasks that named cursors kept from being pruned in the last run of this server";
         page.gauge("prune_held", what, held)?;
+        let what = "Quarantined tasks that the last run kept because they still owe an undo";
+        page.gauge("prune_owing", what, kept_owing)?;
         let what = "Tasks that the last run kept because their histories do not hold";
         page.gauge("prune_corrupt", what, corrupt)?;
         page.counter("prune_errors", "Runs of retention that failed", errors)?;

@@ -42,6 +42,7 @@ impl Memory {
             state: ending.state,
             finished_at: ending.finished_at,
             updated_at: task.updated_at,
+            owes: task.owes() && ending.retried_as.is_none() && ending.dismissed.is_none(),
             held_by: slowest.map(|(_, name)| name.clone()),
         })
     }

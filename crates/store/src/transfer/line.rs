@@ -27,6 +27,9 @@ pub const EXPORT_FORMAT: u32 = 1;
 pub struct ExportHeader {
     /// The version of the format.
     pub tenure_export: u32,
+    /// It is an archive of pruned tasks, and not the export of a store.
+    #[serde(rename = "archive", default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_archive: bool,
     /// The store's time when the export began.
     #[serde(with = "wire")]
     pub at: Time,
@@ -475,6 +478,8 @@ mod tests {
     fn a_header_of_another_version_or_of_another_file_is_refused() {
         let header = r#"{"tenure_export":1,"at":"2026-01-31T12:00:00.000000Z","by":"tenure 1","epoch_floor":0,"events":3}"#;
         assert_eq!(ExportHeader::read(header).expect("a header").to_json(), header);
+        let archive = header.replace("\"at\"", "\"archive\":true,\"at\"");
+        assert_eq!(ExportHeader::read(&archive).expect("a header").to_json(), archive);
         let later = ExportHeader::read(&header.replace("_export\":1", "_export\":2")).expect_err("refused");
         assert!(later.contains("has format 2"), "{later}");
         assert!(ExportHeader::read(EVENT).expect_err("refused").contains("not the first line of an export"));

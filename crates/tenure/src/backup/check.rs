@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -101,7 +102,11 @@ pub(super) async fn examine_file(
         SchemaState::Older => {
             let (from, scratch, clock) = (part.path().to_owned(), part.scratch(), Arc::clone(&clock));
             let to = scratch.clone();
-            blocking(move || copy(&from, &to, clock.as_ref(), |_, _| {})).await??;
+            part.blocking(move |part| {
+                let goes_on = |_, _| part.goes_on().map_or(ControlFlow::Break(()), ControlFlow::Continue);
+                Ok(copy(&from, &to, clock.as_ref(), goes_on)?)
+            })
+            .await?;
             (scratch, StoreAccess::ReadWrite)
         }
         SchemaState::Missing | SchemaState::Current | SchemaState::Newer { .. } | SchemaState::Foreign => {

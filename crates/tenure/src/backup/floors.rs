@@ -57,8 +57,10 @@ pub(super) fn give(
     above: Option<Epoch>,
     (store, at): (&str, Time),
 ) -> Result<GivenFloor, BackupError> {
-    let path = note_of(backup);
-    match note(&path, (of_backup, above), (store, at)) {
+    // Whatever path leads to the backup, its note is one file.
+    let real = backup.canonicalize();
+    let path = note_of(real.as_deref().unwrap_or(backup));
+    match real.and_then(|_| note(&path, (of_backup, above), (store, at))) {
         Ok(floor) => floor.map(|floor| GivenFloor { floor, warning: None }),
         Err(error) => match above {
             Some(above) => {
@@ -159,6 +161,12 @@ mod tests {
 
     const AT: Time = Time::from_micros(0);
 
+    fn written(folder: &Path, name: &str) -> PathBuf {
+        let path = folder.join(name);
+        std::fs::write(&path, "a backup").expect("written");
+        path
+    }
+
     fn given(backup: &Path, of_backup: u64, above: Option<u64>) -> u64 {
         let given = give(backup, Epoch(of_backup), above.map(Epoch), ("sqlite:new.db", AT)).expect("given");
         assert_eq!(given.warning, None);
@@ -168,7 +176,7 @@ mod tests {
     #[test]
     fn no_two_restores_give_the_same_floor_and_none_below_what_it_was_told() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (monday, tuesday) = (folder.path().join("monday"), folder.path().join("tuesday"));
+        let [monday, tuesday] = ["monday", "tuesday"].map(|name| written(folder.path(), name));
         assert_eq!(given(&monday, 0, None), FLOOR_STEP);
         assert_eq!(given(&monday, 0, None), 2 * FLOOR_STEP);
         // Of the store that was restored first. The one that was restored second is above it.
@@ -183,9 +191,26 @@ mod tests {
     }
 
     #[test]
+    fn whatever_path_leads_to_a_backup_no_two_restores_give_the_same_floor() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [real, latest] = ["real", "latest"].map(|name| folder.path().join(name));
+        for made in [&real, &latest] {
+            std::fs::create_dir(made).expect("a folder");
+        }
+        let backup = written(&real, "monday");
+        let link = latest.join("current");
+        std::os::unix::fs::symlink("../real/monday", &link).expect("a link");
+        assert_eq!(given(&backup, 0, None), FLOOR_STEP);
+        assert_eq!(given(&link, 0, None), 2 * FLOOR_STEP);
+        assert_eq!(given(&latest.join("../real/../real/monday"), 0, None), 3 * FLOOR_STEP);
+        assert_eq!(given(&backup, 0, None), 4 * FLOOR_STEP);
+        assert_eq!(std::fs::read_dir(&latest).expect("read").count(), 1, "no note is beside the link");
+    }
+
+    #[test]
     fn a_floor_that_can_not_be_noted_must_be_given_by_hand_and_is_told() {
         let folder = tempfile::tempdir().expect("a folder");
-        let backup = folder.path().join("monday");
+        let backup = written(folder.path(), "monday");
         std::fs::create_dir(note_of(&backup)).expect("in the way");
         let give = |above| give(&backup, Epoch(0), above, ("s", AT));
         let refused = give(None).err().expect("refused").to_string();

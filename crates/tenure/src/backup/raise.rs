@@ -13,9 +13,10 @@ use crate::backup::floors::floor_above;
 use crate::backup::lost::lost_since;
 use crate::backup::take::{mark_of, refuse_findings};
 use crate::backup::{BackupError, BackupKind, BackupProgress, RestoreOptions, RestoreReport};
-use crate::ledger::LedgerBuilder;
+use crate::ledger::{LedgerBuilder, url_without_secrets};
 
-/// Raises the epoch floor of the store at that URL, and says what of it was lost. Nobody may work in it meanwhile.
+/// Raises the epoch floor of the store at that URL, and says what of it was lost. Nobody may work in it meanwhile. For a backup that was
+/// copied there the caller must say which floors were given before: its note is beside the original.
 pub async fn raise_floor(
     builder: LedgerBuilder,
     url: &str,
@@ -30,6 +31,13 @@ pub async fn raise_floor(
         ));
     }
     let mark = mark_of(url).await?;
+    if mark.is_some() && options.floor_above.is_none() {
+        let shown = url_without_secrets(url);
+        return Err(BackupError::Refused(format!(
+            "{shown} is a backup that was copied there, and the epoch floors that restores of it gave are noted beside the backup: \
+             restore that with `tenure restore FILE`, or pass --epoch-floor-above with the highest of them, 0 if it was never restored"
+        )));
+    }
     let builder = match &mark {
         Some(_) => builder.if_marked(IfMarked::Open),
         None => builder,

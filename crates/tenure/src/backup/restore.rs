@@ -8,7 +8,7 @@ use tenure_sqlite::{SqliteOptions, SqliteStore};
 
 use crate::Ledger;
 use crate::audit::Anchor;
-use crate::backup::check::{blocking, examine_file};
+use crate::backup::check::examine_file;
 use crate::backup::part::PartFile;
 use crate::backup::source::{Source, give_floor, import, lost_of, report};
 use crate::backup::take::{PRIVATE, copy_watched, refuse_findings};
@@ -74,7 +74,7 @@ async fn into_file(
             import(&ledger, file, checked, progress).await?;
             drop(ledger);
             let path = part.path().to_owned();
-            blocking(move || make_single_file(&path)).await??;
+            part.blocking(move |_| Ok(make_single_file(&path)?)).await?;
             (BackupKind::Export, checked.header.at, PRIVATE)
         }
     };
@@ -84,11 +84,11 @@ async fn into_file(
     let lost = lost_of(&ledger, options.anchor.as_ref()).await?;
     drop(ledger);
     let path = part.path().to_owned();
-    let of_backup = blocking(move || floor_of(&path)).await??;
+    let of_backup = part.blocking(move |_| Ok(floor_of(&path)?)).await?;
     let given = give_floor(file, of_backup, options, (url, facts.now)).await?;
     let (path, floor) = (part.path().to_owned(), given.floor);
-    blocking(move || make_store(&path, floor)).await??;
+    part.blocking(move |_| Ok(make_store(&path, floor)?)).await?;
     crate::failpoints::reached("restore/after_raise");
-    blocking(move || part.publish(mode)).await??;
+    part.publish(mode).await?;
     Ok(report((file, kind, of), facts, given, lost))
 }

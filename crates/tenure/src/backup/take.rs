@@ -1,6 +1,7 @@
 //! Makes a backup: a copy of a file, or an export of a database.
 
 use std::io::{BufWriter, Write};
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -94,7 +95,7 @@ async fn of_file(
     refuse_findings(&facts, options.unverified, "the backup")?;
     mark.verified = facts.findings.is_empty();
     mark_part(&part, &mark).await?;
-    let bytes = blocking(move || part.publish(mode)).await??;
+    let bytes = part.publish(mode).await?;
     let StoreFacts { tasks, events, cursor, epoch_floor, findings, .. } = facts;
     let kind = BackupKind::Sqlite;
     Ok(BackupReport { file: file.to_owned(), kind, at, cursor, tasks, events, bytes, epoch_floor, findings })
@@ -102,7 +103,7 @@ async fn of_file(
 
 async fn mark_part(part: &PartFile, mark: &BackupMark) -> Result<(), BackupError> {
     let (path, mark) = (part.path().to_owned(), mark.clone());
-    Ok(blocking(move || set_mark(&path, &mark)).await??)
+    part.blocking(move |_| Ok(set_mark(&path, &mark)?)).await
 }
 
 /// Copies a file into the hidden one, and counts its pages.
@@ -114,15 +115,16 @@ pub(super) async fn copy_watched(
 ) -> Result<tenure_core::time::Time, BackupError> {
     let (from, to, clock) = (from.to_owned(), part.path().to_owned(), builder.clock_of_files());
     let (told, mut news) = tokio::sync::watch::channel((0, 0));
-    let mut copying = std::pin::pin!(blocking(move || {
-        copy(&from, &to, clock.as_ref(), |done, of| {
+    let mut copying = std::pin::pin!(part.blocking(move |part| {
+        Ok(copy(&from, &to, clock.as_ref(), |done, of| {
             told.send_replace((done, of));
-        })
+            part.goes_on().map_or(ControlFlow::Break(()), ControlFlow::Continue)
+        })?)
     }));
     progress.set(BackupStage::Copying, 0, 0);
     loop {
         tokio::select! {
-            copied = copying.as_mut() => return Ok(copied??),
+            copied = copying.as_mut() => return copied,
             Ok(()) = news.changed() => {
                 let (done, of) = *news.borrow_and_update();
                 progress.set(BackupStage::Copying, done, of);
@@ -176,7 +178,7 @@ async fn of_database(
     let checked = check_export(part.path(), progress).await?;
     let facts = examine(&ledger, options.anchor.as_ref(), (progress, checked.counts.events)).await?;
     refuse_findings(&facts, options.unverified, "the store")?;
-    let bytes = blocking(move || part.publish(PRIVATE)).await??;
+    let bytes = part.publish(PRIVATE).await?;
     Ok(BackupReport {
         file: file.to_owned(),
         kind: BackupKind::Export,

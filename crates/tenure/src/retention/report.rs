@@ -52,6 +52,8 @@ pub struct PruneReport {
     pub newest: Option<Time>,
     /// How many tasks are kept because a named cursor has not passed them, by namespace and cursor.
     pub held: BTreeMap<(Namespace, CursorName), u64>,
+    /// How many quarantined tasks are kept because they still owe an undo, and nobody has retried or dismissed them.
+    pub kept_owing: u64,
     /// How many tasks are kept because their histories do not hold.
     pub corrupt: u64,
     /// What is wrong with the first of these.
@@ -86,7 +88,7 @@ impl PruneReport {
     }
 
     pub(super) fn merge(&mut self, step: &PruneReport) {
-        let PruneReport { pruned, oldest, newest, held, corrupt, findings, changed } = step;
+        let PruneReport { pruned, oldest, newest, held, kept_owing, corrupt, findings, changed } = step;
         self.pruned.completed += pruned.completed;
         self.pruned.failed += pruned.failed;
         self.pruned.compensated += pruned.compensated;
@@ -96,6 +98,7 @@ impl PruneReport {
         for (name, count) in held {
             *self.held.entry(name.clone()).or_default() += count;
         }
+        self.kept_owing += kept_owing;
         self.corrupt += corrupt;
         let room = NAMED_MAX.saturating_sub(self.findings.len());
         self.findings.extend(findings.iter().take(room).cloned());
@@ -105,5 +108,10 @@ impl PruneReport {
     /// How many tasks named cursors hold back.
     pub fn held_in_all(&self) -> u64 {
         self.held.values().sum()
+    }
+
+    /// The cursor that holds back the most tasks, with its namespace.
+    pub(super) fn slowest(&self) -> Option<&(Namespace, CursorName)> {
+        self.held.iter().max_by_key(|(_, tasks)| **tasks).map(|(name, _)| name)
     }
 }

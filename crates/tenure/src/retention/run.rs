@@ -46,7 +46,7 @@ pub enum PruneScope {
 pub struct PruneOptions {
     /// Tasks that ended so long ago. At least [`KEPT_AT_LEAST`].
     pub older_than: Span,
-    /// Only in one of these states; empty: in any terminal one.
+    /// Only in one of these states; empty: in any terminal one, but for quarantined tasks that still owe an undo.
     pub states: Vec<Terminal>,
     /// In which namespaces.
     pub scope: PruneScope,
@@ -175,8 +175,15 @@ impl PruneRun {
         let page = store.prunable(self.filter.clone(), self.after.clone(), self.step_tasks).await?;
         (self.after, self.is_over) = (page.next.clone(), page.next.is_none());
         let mut report = PruneReport::default();
-        let (free, held): (Vec<_>, Vec<_>) = page.items.into_iter().partition(|task| task.held_by.is_none());
-        held.iter().for_each(|task| report.add_held(task));
+        let mut free = Vec::with_capacity(page.items.len());
+        for task in page.items {
+            match () {
+                // Also if a cursor holds it: the cursor moves on by itself, and this waits for a person.
+                () if self.filter.keeps_owing(&task) => report.kept_owing += 1,
+                () if task.held_by.is_some() => report.add_held(&task),
+                () => free.push(task),
+            }
+        }
         Ok(Some(Found { free, report }))
     }
 }

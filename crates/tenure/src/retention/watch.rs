@@ -33,6 +33,7 @@ pub struct RetentionMetrics(Arc<Counts>);
 struct Counts {
     pruned: AtomicU64,
     held: AtomicU64,
+    kept_owing: AtomicU64,
     corrupt: AtomicU64,
     errors: AtomicU64,
     /// When the last run ended, by the store's time in microseconds; 0 before the first.
@@ -46,6 +47,8 @@ pub struct RetentionSnapshot {
     pub pruned: u64,
     /// Tasks that named cursors held back in the last run.
     pub held: u64,
+    /// Quarantined tasks that the last run kept because they still owe an undo.
+    pub kept_owing: u64,
     /// Tasks that the last run kept because their histories do not hold.
     pub corrupt: u64,
     /// Runs that failed.
@@ -58,11 +61,12 @@ impl RetentionMetrics {
     /// The counts now.
     pub fn snapshot(&self) -> RetentionSnapshot {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Counts { pruned, held, corrupt, errors, ended_at } = &*self.0;
+        let Counts { pruned, held, kept_owing, corrupt, errors, ended_at } = &*self.0;
         let ended_at = Some(ended_at.load(Ordering::Relaxed)).filter(|at| *at != 0).map(Time::from_micros);
         RetentionSnapshot {
             pruned: count(pruned),
             held: count(held),
+            kept_owing: count(kept_owing),
             corrupt: count(corrupt),
             errors: count(errors),
             ended_at,
@@ -117,8 +121,9 @@ impl RetentionLoop {
             }
         }
         let ended_at = self.ledger.now().await?;
-        let Counts { held, corrupt, ended_at: last, .. } = &*self.metrics.0;
+        let Counts { held, kept_owing, corrupt, ended_at: last, .. } = &*self.metrics.0;
         held.store(run.report().held_in_all(), Ordering::Relaxed);
+        kept_owing.store(run.report().kept_owing, Ordering::Relaxed);
         corrupt.store(run.report().corrupt, Ordering::Relaxed);
         last.store(ended_at.as_micros(), Ordering::Relaxed);
         tell(run.report());
@@ -135,7 +140,19 @@ async fn resting(rest: Duration, stop: &StopSignal) {
 fn tell(report: &PruneReport) {
     let (pruned, held) = (report.pruned.sum(), report.held_in_all());
     if pruned > 0 || held > 0 {
-        tracing::info!(pruned, held, "retention pruned ended tasks");
+        let cursor = report.slowest().map(|(namespace, name)| format!("{namespace}/{name}"));
+        tracing::info!(
+            pruned,
+            held,
+            cursor,
+            "retention pruned ended tasks; cursor holds back the most of those held"
+        );
+    }
+    if report.kept_owing > 0 {
+        tracing::warn!(
+            kept_owing = report.kept_owing,
+            "retention keeps quarantined tasks that still owe an undo; retry each, or dismiss it with a note"
+        );
     }
     for finding in &report.findings {
         tracing::warn!("retention keeps a task whose history does not hold: {finding}");

@@ -98,6 +98,7 @@ impl<'s> Exporter<'s> {
         let contents = moved.contents().await?;
         let header = ExportHeader {
             tenure_export: EXPORT_FORMAT,
+            is_archive: false,
             at: store.now().await?,
             by: WRITTEN_BY.to_owned(),
             epoch_floor: contents.epoch_floor,

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use tenure_core::chain::Hash;
 
 /// More than any line of an export has: a task has up to 1,000 compensations of some KiB, and documents of 256 KiB.
-const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub(crate) const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// A digest of lines: the SHA-256 of their bytes, with their ends.
 #[derive(Clone, Default)]

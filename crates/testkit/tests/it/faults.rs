@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tenure::ledger::JsonText;
+use tenure::store::IfMissing;
 use tenure::store::sqlite::{SqliteOptions, SqliteStore};
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
@@ -128,6 +129,82 @@ fn an_empty_file_is_brought_to_the_newest_schema() {
     std::fs::write(&path, "").expect("an empty file");
     let ledger = open(&path).expect("it is as good as none");
     block_on(async { ledger.create("t").await }).expect("created");
+}
+
+#[test]
+fn an_empty_file_is_no_store_and_stays_empty_if_none_may_be_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.db");
+    std::fs::write(&path, "").expect("written");
+    let url = format!("sqlite:{}", path.display());
+    let opened = block_on(Ledger::builder().missing(IfMissing::Refuse).open(&url));
+    assert_says(&unavailable(opened), &["there is no store at", "tasks.db", "check the path"]);
+    assert_eq!(std::fs::metadata(&path).expect("there").len(), 0);
+    assert_eq!(std::fs::read_dir(folder.path()).expect("read").count(), 1, "nothing is beside it");
+}
+
+#[test]
+fn a_file_that_is_gone_is_not_made_anew_while_its_commits_are_beside_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, kept) = (folder.path().join("tasks.db"), folder.path().join("kept.db"));
+    let log = |path: &Path| format!("{}-wal", path.display());
+    let ledger = open(&path).expect("opens");
+    block_on(async { ledger.create("t").await }).expect("created");
+    // As after a power loss: the log was not put into the file.
+    std::fs::copy(&path, &kept).expect("copied");
+    std::fs::copy(log(&path), log(&kept)).expect("copied");
+    let away = folder.path().join("away.db");
+    std::fs::rename(&kept, &away).expect("moved");
+    let before = std::fs::read(log(&kept)).expect("there");
+    assert!(before.len() > 32, "it has commits");
+    for empty in [false, true] {
+        if empty {
+            std::fs::write(&kept, "").expect("written");
+        }
+        let url = format!("sqlite:{}", kept.display());
+        assert_says(
+            &unavailable(open(&kept)),
+            &["kept.db is gone or empty", "kept.db-wal", "put the file back"],
+        );
+        let state = block_on(Ledger::builder().condition(&url));
+        assert_says(&unavailable(state), &["kept.db is gone or empty"]);
+        assert_eq!(std::fs::read(log(&kept)).expect("there"), before);
+        assert_eq!(kept.exists(), empty, "nothing was made");
+    }
+    std::fs::rename(&away, &kept).expect("put back");
+    let ledger = open(&kept).expect("opens");
+    block_on(async { ledger.task("t").await }).expect("it is there");
+}
+
+#[test]
+fn a_journal_tells_whether_its_file_had_content() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.db");
+    let journal = folder.path().join("tasks.db-journal");
+    let header = |pages: u8| {
+        [
+            &[0xd9, 0xd5, 5, 0xf9, 0x20, 0xa1, 0x63, 0xd7, 0, 0, 0, 1, 7, 7, 7, 7, 0, 0, 0, pages][..],
+            &[0; 492],
+        ]
+        .concat()
+    };
+    std::fs::write(&journal, header(3)).expect("written");
+    assert_says(&unavailable(open(&path)), &["tasks.db is gone or empty", "tasks.db-journal"]);
+    assert!(!path.exists());
+    std::fs::write(&journal, header(0)).expect("written");
+    open(&path).expect("a process that made it was killed; it is made now");
+}
+
+#[test]
+fn a_file_that_can_not_be_looked_at_is_not_taken_for_a_missing_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.db");
+    std::os::unix::fs::symlink(&path, &path).expect("a link to itself");
+    let url = format!("sqlite:{}", path.display());
+    let opened = block_on(Ledger::builder().missing(IfMissing::Refuse).open(&url));
+    let words = unavailable(opened);
+    assert_says(&words, &["tasks.db: ", "symbolic link"]);
+    assert!(!words.contains("there is no store"), "{words}");
 }
 
 #[test]

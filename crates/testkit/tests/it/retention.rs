@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tenure::clock::ManualClock;
+use tenure::core::id::Actor;
 use tenure::core::refusal::Code;
 use tenure::core::task::{Cause, Terminal};
 use tenure::core::time::Span;
 use tenure::retention::{PruneOptions, PruneRun, PruneScope};
 use tenure::store::Cursor;
-use tenure::store::retention::AnchorPurpose;
+use tenure::store::retention::{AnchorPurpose, PruneFilter, PruneStep};
 use tenure::{Error, Ledger};
 use tenure_testkit::retained::{done, prune};
 use tenure_testkit::served::Served;
@@ -142,6 +143,62 @@ fn only_the_given_states_and_namespaces_are_pruned() {
             assert!(ledger.pruned("done").await?.is_some());
         }
         assert_eq!(elsewhere.namespaces().await?.len(), 2);
+        Ok(())
+    });
+}
+
+/// Parks a task whose undo nobody ran.
+async fn parked(ledger: &Ledger, id: &str) -> Result<(), Error> {
+    ledger.create(id).undo("remove", "/tmp/x").await?;
+    let by = ledger.acquire(id, "w1").await?.lease().expect("a lease").holder();
+    ledger.quarantine(id, &by, "needs a look").await?;
+    Ok(())
+}
+
+#[test]
+fn a_parked_task_that_still_owes_an_undo_stays_until_a_person_has_seen_to_it() {
+    on_stores_that_prune(|ledger, clock| async move {
+        for id in ["owing", "retried", "dismissed", "named"] {
+            parked(&ledger, id).await?;
+        }
+        ledger.create("owes-nothing").await?;
+        ledger.mark_quarantined("owes-nothing", "needs a look").await?;
+        ledger.named_cursor("mailer").await?;
+        ledger.retry("retried", "again").id("second").await?;
+        ledger.dismiss("dismissed", "seen").await?;
+        clock.advance(100 * DAY);
+        let held = prune(&ledger, 90).await?;
+        assert_eq!((held.kept_owing, held.held_in_all()), (2, 3), "each is counted once: {held:?}");
+        let last = ledger.events(None, 100).await?.items.pop().expect("events").cursor;
+        ledger.move_cursor("mailer", last).await?;
+
+        let options = PruneOptions::older_than(Span::from_days(90));
+        let mut plan = PruneRun::begin(&ledger, options.clone()).await?;
+        while plan.plan().await?.is_some() {}
+        assert_eq!((plan.report().pruned.quarantined, plan.report().kept_owing), (3, 2));
+        let report = prune(&ledger, 90).await?;
+        assert_eq!((report.pruned.quarantined, report.kept_owing), (3, 2), "{report:?}");
+        for id in ["owing", "named"] {
+            assert!(ledger.task(id).await?.owes());
+        }
+        // Asked once more in the transaction, whatever was looked at before.
+        let store = ledger.store().retention();
+        let finished_before = ledger.now().await? - options.older_than;
+        let all = PruneFilter { namespace: None, finished_before, states: Vec::new() };
+        let tasks = store.prunable(all.clone(), None, 10).await?.items;
+        assert_eq!(tasks.len(), 2);
+        let step = PruneStep { filter: all, tasks, by: Actor::new("ops")? };
+        assert_eq!(store.prune(step).await?, []);
+
+        ledger.dismiss("owing", "removed by hand").await?;
+        clock.advance(8 * DAY);
+        let report = prune(&ledger, 90).await?;
+        assert_eq!((report.pruned.quarantined, report.kept_owing), (1, 1), "what was dismissed goes");
+        let named = options.with(|options| options.states = vec![Terminal::Quarantined]);
+        let mut run = PruneRun::begin(&ledger, named).await?;
+        while run.step(None).await.expect("a step").is_some() {}
+        assert_eq!((run.report().pruned.quarantined, run.report().kept_owing), (1, 0));
+        assert!(ledger.pruned("named").await?.is_some());
         Ok(())
     });
 }
