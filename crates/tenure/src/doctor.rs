@@ -13,6 +13,7 @@ mod record_checks;
 #[cfg(test)]
 mod tests;
 pub mod thresholds;
+mod undo_section;
 mod work_checks;
 
 use tenure_clock::Clock;
@@ -20,8 +21,8 @@ use tenure_clock::Clock;
 use crate::ledger::LedgerBuilder;
 
 pub use facts::{
-    AnchorFacts, AnchorLook, ChainFacts, ClockFacts, Facts, LateFacts, LateTask, NamespaceFacts, ReadTasks,
-    RecoverySettings, RootComparison, StoreKind, TaskName,
+    AbsentNamespace, AnchorFacts, AnchorLook, ChainFacts, ClockFacts, Facts, LateFacts, LateTask,
+    NamespaceFacts, ReadTasks, RecoverySettings, RootComparison, StoreKind, TaskName,
 };
 pub use options::{CheckDepth, DoctorAnchor, DoctorOptions};
 pub use outcome::CheckOutcome;
@@ -49,7 +50,15 @@ pub async fn examine(
 
 /// Every check of facts that were read.
 pub fn diagnose(facts: &Facts) -> Vec<CheckOutcome> {
-    [place_checks(facts), record_checks(facts), work_checks(facts)].concat()
+    let of_content = [record_checks(facts), work_checks(facts)].concat().into_iter();
+    let of_content: Vec<_> = match facts.is_damaged() {
+        false => of_content.collect(),
+        // Rows on a damaged page are not seen: what is left of a history holds, and of the tasks perhaps none is read.
+        true => of_content
+            .map(|outcome| outcome.unproven("the file is damaged, so what can still be read proves nothing"))
+            .collect(),
+    };
+    [place_checks(facts), of_content].concat()
 }
 
 /// All outcomes as one, the worst first.

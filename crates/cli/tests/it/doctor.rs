@@ -362,6 +362,83 @@ fn the_record_of_the_newest_anchor_says_who_made_it_and_whether_its_root_is_stil
 }
 
 #[test]
+fn a_tail_that_was_cut_off_behind_the_recorded_anchor_fails() {
+    let world = Frozen::world();
+    world.given("task create --id a\ntask create --id b\ntick 1\ntask acquire b --owner w1\ntick 1");
+    let whole = fs::read(file(&world)).expect("read");
+    world.given("task complete b --owner w1 --epoch 1");
+    record_an_anchor_by(&world, &Found::of(&world, "").mend("anchor"));
+    // played: a copy that was made before the newest event, with the record that it had in the meantime
+    let record = Connection::open(file(&world)).expect("opens");
+    let record: (i64, String, String, Vec<u8>, i64, i64, String) = record
+        .query_row("select no, purpose, cursor, root, lines, at, by from anchors", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+        })
+        .expect("a record");
+    fs::write(file(&world), whole).expect("put back");
+    let older = Connection::open(file(&world)).expect("opens");
+    older
+        .execute(
+            "insert into anchors (no, purpose, cursor, root, lines, at, by) values (?, ?, ?, ?, ?, ?, ?)",
+            record,
+        )
+        .expect("written");
+    drop(older);
+    let found = Found::of(&world, "");
+    assert_eq!((found.status, found.verdict("anchor")), (1, "fail"), "{}", found.said);
+    assert!(found.says("anchor").contains("events were cut off"), "{}", found.said);
+    assert_eq!(found.mend("anchor"), "tenure audit verify");
+}
+
+#[test]
+fn a_history_with_another_root_than_the_recorded_one_warns() {
+    let world = Frozen::world();
+    world.given("task create --id a\ntask create --id b");
+    record_an_anchor_by(&world, &Found::of(&world, "").mend("anchor"));
+    with_sql(&world, "drop trigger anchors_do_not_change; update anchors set root = zeroblob(32)");
+    let found = Found::of(&world, "");
+    assert_eq!((found.status, found.verdict("anchor")), (0, "warn"), "{}", found.said);
+    assert!(found.says("anchor").contains("pass it with --anchor"), "{}", found.said);
+}
+
+#[test]
+fn events_whose_task_was_deleted_fail() {
+    let world = Frozen::world();
+    world.given("task create --id a\ntask create --id b\ntask create --id c");
+    with_sql(
+        &world,
+        "drop trigger tasks_stay; pragma foreign_keys = off; delete from due where task = 1; delete from tasks where no = 1",
+    );
+    let found = Found::of(&world, "");
+    assert_eq!((found.status, found.verdict("chain")), (1, "fail"), "{}", found.said);
+    assert!(found.says("chain").contains("the task of row 1, which was deleted"), "{}", found.said);
+    let verified = world.run(&found.mend("chain").replace("tenure ", ""));
+    assert!(
+        verified.status == 1 && verified.out.contains("the task of row 1, which was deleted"),
+        "{}",
+        verified.out
+    );
+}
+
+#[test]
+fn a_namespace_that_does_not_exist_warns() {
+    let world = Frozen::world();
+    assert_eq!(Found::of(&world, "--namespace prod").status, 1, "there is no store");
+    world.given("task list");
+    assert_eq!(Found::of(&world, "--namespace prod").verdict("tasks"), "pass", "there is no task at all yet");
+    world.given("--namespace prod task create --id t");
+    assert_eq!(Found::of(&world, "--namespace prod").verdict("tasks"), "pass");
+    let found = Found::of(&world, "--namespace prodd");
+    assert_eq!(found.verdict("tasks"), "warn", "{}", found.said);
+    assert!(
+        found.says("tasks").contains("no namespace prodd") && found.says("tasks").contains("has prod"),
+        "{}",
+        found.said
+    );
+    assert!(mend(&world, &found.mend("tasks")).out.contains("prod"));
+}
+
+#[test]
 fn an_anchor_is_missed_then_verified_against_and_then_too_old() {
     let world = Frozen::world();
     world.given("task create --id a\ntask create --id b");
@@ -534,6 +611,61 @@ fn a_kind_of_undo_that_nobody_handles_is_noticed_until_the_file_has_its_section(
     type_into_shell(&world, &found.mend("undo_kinds"));
     assert_eq!(Found::of(&world, &options).verdict("undo_kinds"), "pass");
     assert_eq!(world.run(&format!("{options} recover --plan")).status, 0, "recovery can read it");
+}
+
+#[test]
+fn the_section_of_any_kind_is_added_to_the_file_that_was_given_and_allows_its_target() {
+    let world = Frozen::world();
+    let kinds =
+        [("close.pr", "pr/12"), ("k8s:pod/x", "team-a/web 1"), ("mail@a+b", "ann@example.org \\ [\"q\"]^-")];
+    for (number, (kind, target)) in kinds.iter().enumerate() {
+        world.given(&format!(
+            "task create --id t{number} --undo '{kind}={target}'\ntask acquire t{number} --owner w1"
+        ));
+    }
+    // Without a line break at its end.
+    let config = world.write("my undo.toml", "[undo.rm]\nrun = [\"true\"]\nallow = \"x\"");
+    let options = format!("--config '{config}'");
+    for kind in ["close.pr", "k8s:pod/x", "mail@a+b"] {
+        let found = Found::of(&world, &options);
+        assert_eq!((found.status, found.verdict("undo_kinds")), (1, "fail"), "{}", found.said);
+        assert_eq!(found.check("undo_kinds")["unhandled"][0], kind);
+        type_into_shell(&world, &found.mend("undo_kinds"));
+    }
+    assert_eq!(Found::of(&world, &options).verdict("undo_kinds"), "pass");
+    assert!(!world.folder.path().join("tenure.toml").exists(), "only the file that was given is written");
+    // The programs are no programs yet, but each target is one that its section takes.
+    let text = fs::read_to_string(&config).expect("read").replace("run = [\"", "run = [\"true\", \"");
+    fs::write(&config, text).expect("written");
+    world.given("tick 90");
+    world.run(&format!("{options} recover"));
+    for number in 0..kinds.len() {
+        let shown = world.run(&format!("task show t{number} -o json")).json();
+        assert_eq!(shown["task"]["compensations"][0]["status"], "undone", "{shown}");
+    }
+}
+
+#[test]
+fn a_kind_that_running_recovery_does_not_handle_is_no_reason_to_write_to_a_file_that_is_not_known() {
+    let place = Place::new();
+    let config = place.folder.path().join("r.toml");
+    fs::write(&config, "").expect("written");
+    place.done("task create --id t --undo close.pr=pr/12");
+    let mut watching = Command::new(TENURE);
+    watching.args(["--config", &config.display().to_string(), "recover", "--watch"]);
+    watching.env("TENURE_STORE", format!("sqlite:{}", place.file().display()));
+    let mut watching = watching.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let found = || {
+        let all = json(&place.run("doctor -o json").out);
+        let checks = all["checks"].as_array().expect("a list").clone();
+        checks.into_iter().find(|one| one["name"] == "undo_kinds")
+    };
+    until("recovery's mark", || found().is_some());
+    let found = found().expect("it is checked");
+    assert_eq!(found["verdict"], "warn", "{found}");
+    assert_eq!(found["mend"], "tenure --config tenure.toml doctor", "{found}");
+    signal(&watching, Signal::TERM);
+    watching.wait().expect("it ends");
 }
 
 #[test]

@@ -5,10 +5,11 @@ use tenure_api::audit::{Anchor, AnchorLine};
 use tenure_clock::Moment;
 use tenure_core::chain::Hash;
 use tenure_core::id::Revision;
+use tenure_core::refusal::Code;
 use tenure_core::time::Time;
 use tenure_store::retention::{AnchorRecord, line_of};
 use tenure_store::stored::StoredChain;
-use tenure_store::{Error, PageSize, Store};
+use tenure_store::{Cursor, Error, EventFilter, PageSize, Store};
 
 use super::newest::VerifyLimits;
 
@@ -21,8 +22,10 @@ const PRUNED: usize = 1_000;
 pub enum RootComparison {
     /// The lines, made again, have it: nothing that was there is changed or gone.
     Same,
-    /// They do not. Something is changed or gone, or tasks changed while the anchor was made, or it was of one namespace only.
+    /// They do not. Something is changed or gone, or tasks changed while the anchor was made, or older ones were imported since.
     Other,
+    /// They do not, and the history ends before the place at which the anchor was made: events were cut off.
+    CutOff,
     /// There are that many tasks fewer than lines.
     Missing(u64),
     /// Tasks were pruned since, and nobody knows where their lines stood.
@@ -76,10 +79,24 @@ pub(crate) async fn compare_root(
     let missing = record.lines.saturating_sub(lines.len() as u64 + pruned_since);
     Ok(match (missing, pruned_since) {
         (0, 0) if Anchor::root_of(&lines) == record.root => RootComparison::Same,
+        (0, 0) if ends_before(store, record).await? => RootComparison::CutOff,
         (0, 0) => RootComparison::Other,
         (0, _) => RootComparison::PrunedSince,
         (missing, _) => RootComparison::Missing(missing),
     })
+}
+
+/// Whether the history ends before the place of the record. That alone proves nothing: a store that was moved without what was pruned
+/// has fewer places, and an imported record has that of the old store. But then the root is the same.
+async fn ends_before(store: &dyn Store, record: &AnchorRecord) -> Result<bool, Error> {
+    let place = Cursor::from_text(record.cursor.as_str());
+    match store.events(EventFilter::default(), Some(place), PageSize { items: 1, ..PAGE }).await {
+        Ok(_) => Ok(false),
+        Err(error) if Cursor::is_ahead(&error) => Ok(true),
+        // A place of another kind of store, from which it was imported.
+        Err(error) if error.code() == Some(Code::Invalid) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The line of a task at that time; none if it was not there yet, or can't be read.

@@ -11,8 +11,8 @@ use tenure_store::{Cursor, Error, EventFilter, Filter, Order, PageSize};
 use crate::audit::newest::{VerifiedPart, VerifyLimits, verify_all, verify_newest};
 use crate::audit::recorded::compare_root;
 use crate::doctor::facts::{
-    AnchorFacts, AnchorLook, ChainFacts, ClockFacts, Facts, LateFacts, LateTask, NamespaceFacts, ReadTasks,
-    RootComparison, StoreKind, TaskName,
+    AbsentNamespace, AnchorFacts, AnchorLook, ChainFacts, ClockFacts, Facts, LateFacts, LateTask,
+    NamespaceFacts, ReadTasks, RootComparison, StoreKind, TaskName,
 };
 use crate::doctor::options::{CheckDepth, DoctorAnchor, DoctorOptions};
 use crate::doctor::thresholds as at;
@@ -44,6 +44,7 @@ pub(super) async fn gather(
         clock,
         health,
         namespaces: namespaces(ledger, only_in, store).await,
+        absent: absent(ledger, only_in).await,
         late: late(ledger, only_in).await,
         tokens: ledger.tokens().await,
         chain: chain(ledger, options).await,
@@ -98,6 +99,15 @@ async fn namespaces(
         });
     }
     Ok(found)
+}
+
+/// The namespace that was asked for, if it is none of those in the store. A store without any has nothing to compare it with.
+async fn absent(ledger: &Ledger, only_in: Option<&Namespace>) -> Option<AbsentNamespace> {
+    let name = only_in?;
+    // What can't be read is told with the tasks.
+    let others = ledger.namespaces().await.unwrap_or_default();
+    let is_absent = !others.is_empty() && !others.contains(name);
+    is_absent.then(|| AbsentNamespace { name: name.clone(), others })
 }
 
 /// The first tasks of a list. Large ones end a page early, so it may take several.

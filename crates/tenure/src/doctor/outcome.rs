@@ -18,6 +18,16 @@ pub enum CheckOutcome {
     Skipped(SkippedCheck),
 }
 
+impl CheckOutcome {
+    /// The same where its facts can't be relied on: it can still show that something is wrong, and not that all is well.
+    pub(super) fn unproven(self, reason: &str) -> CheckOutcome {
+        match self {
+            CheckOutcome::Made(check) if check.verdict == Verdict::Pass => skipped(check.name, reason),
+            CheckOutcome::Made(_) | CheckOutcome::Skipped(_) => self,
+        }
+    }
+}
+
 impl From<CheckResult> for CheckOutcome {
     fn from(result: CheckResult) -> CheckOutcome {
         CheckOutcome::Made(result)
@@ -87,7 +97,7 @@ pub(super) enum RecoveryRun {
 pub(super) fn recover_command(facts: &Facts, run: RecoveryRun, owes: bool) -> String {
     let file = match facts.recovery {
         RecoverySettings::Unknown if owes => " --config tenure.toml",
-        RecoverySettings::Unknown | RecoverySettings::Named(_) => "",
+        RecoverySettings::Unknown | RecoverySettings::Named { .. } => "",
     };
     let watch = match run {
         RecoveryRun::Once => "",

@@ -25,6 +25,7 @@ fn facts(kind: StoreKind, health: StoreHealth) -> Facts {
         clock: ClockFacts { before: at(0), store: at(0), after: at(0) },
         health: Ok(health),
         namespaces: Ok(Vec::new()),
+        absent: None,
         late: Ok(LateFacts::default()),
         tokens: Ok(Vec::new()),
         chain: Ok(ChainFacts { tasks: 0, events: 0, findings: Vec::new(), is_all: true }),
@@ -124,6 +125,21 @@ fn what_does_not_pass_has_a_command() {
 }
 
 #[test]
+fn a_damaged_file_proves_nothing_of_what_is_in_it() {
+    let mut broken = file();
+    broken.integrity = Integrity::Broken(vec!["row 1 missing from index".to_owned()]);
+    let facts = in_file(broken);
+    let Diagnosis { checks, skipped, .. } = diagnosis(diagnose(&facts));
+    for name in [CheckName::Chain, CheckName::Tasks, CheckName::Stale, CheckName::Quarantined] {
+        let skipped = skipped.iter().find(|one| one.name == name);
+        assert!(skipped.is_some_and(|one| one.reason.contains("proves nothing")), "{name:?}: {checks:?}");
+    }
+    // What is wrong is wrong, damaged or not, and the place is what it is.
+    assert_eq!(check(&facts, CheckName::Anchor).verdict, Verdict::Warn);
+    assert_eq!(check(&facts, CheckName::Disk).verdict, Verdict::Pass);
+}
+
+#[test]
 fn an_asynchronous_standby_warns_and_the_command_makes_commits_wait_for_it() {
     assert_eq!(verdict(&in_postgres(postgres(&[])), CheckName::Standbys), Verdict::Pass);
     assert_eq!(verdict(&in_postgres(postgres(&[("a", "sync")])), CheckName::Standbys), Verdict::Pass);
@@ -217,25 +233,24 @@ fn the_record_of_an_anchor_is_judged_by_its_age_and_says_what_its_root_can_not_s
     let old = Span::from_micros(week.as_micros() + 1);
     assert_eq!(verdict(&facts_of(week, RootComparison::Same), CheckName::Anchor), Verdict::Pass);
     assert_eq!(verdict(&facts_of(old, RootComparison::Same), CheckName::Anchor), Verdict::Warn);
-    let says = |comparison| {
+    let judged = |comparison| {
         let check = check(&facts_of(Span::ZERO, comparison), CheckName::Anchor);
         (check.verdict, check.says)
     };
-    for (comparison, words) in [
-        (RootComparison::Same, "still has its root"),
-        (RootComparison::Other, "only its file tells which, pass it with --anchor"),
-        (RootComparison::PrunedSince, "tasks were pruned since"),
-        (RootComparison::TooMany, "--deep reads them"),
-        (RootComparison::OneNamespace, "over all namespaces"),
+    // However young it is.
+    for (comparison, expected, words) in [
+        (RootComparison::Same, Verdict::Pass, "still has its root"),
+        (RootComparison::Other, Verdict::Warn, "only its file tells which, pass it with --anchor"),
+        (RootComparison::CutOff, Verdict::Fail, "events were cut off"),
+        (RootComparison::PrunedSince, Verdict::Pass, "tasks were pruned since"),
+        (RootComparison::TooMany, Verdict::Pass, "--deep reads them"),
+        (RootComparison::OneNamespace, Verdict::Pass, "over all namespaces"),
+        (RootComparison::Missing(2), Verdict::Fail, "2 tasks that it has are not here any more"),
     ] {
-        let (verdict, said) = says(comparison);
-        assert_eq!(verdict, Verdict::Pass, "{said}");
+        let (verdict, said) = judged(comparison);
+        assert_eq!(verdict, expected, "{said}");
         assert!(said.contains(words), "{said}");
     }
-    // However young it is.
-    let (verdict, said) = says(RootComparison::Missing(2));
-    assert_eq!(verdict, Verdict::Fail);
-    assert!(said.contains("2 tasks that it has are not here any more"), "{said}");
     let unreadable = Facts { anchor: Err(Error::Corrupt(Failure::from("odd"))), ..in_file(file()) };
     assert_eq!(check(&unreadable, CheckName::Anchor).verdict, Verdict::Fail);
 }
