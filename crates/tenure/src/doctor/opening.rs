@@ -22,7 +22,7 @@ pub(super) async fn open(builder: LedgerBuilder, url: &str) -> (Vec<CheckOutcome
         StoreKind::Memory | StoreKind::Server => {
             let reason = match kind {
                 StoreKind::Server => {
-                    "the server knows it: run `tenure doctor` there, on the server's own store"
+                    "the server knows it: run `tenure --store STORE doctor` there, with the server's own store"
                 }
                 StoreKind::Memory | StoreKind::File | StoreKind::Postgres => "a store in memory has none",
             };

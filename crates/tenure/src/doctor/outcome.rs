@@ -58,17 +58,19 @@ pub(super) fn looking_command(kind: StoreKind, shown: &str) -> String {
     match kind {
         StoreKind::Memory => "tenure status".to_owned(),
         StoreKind::File => format!("ls -la {}", quoted(path_of(shown))),
-        // The schema is no parameter of libpq, and a URL for people ends with it.
-        StoreKind::Postgres => {
-            let url = shown.rsplit_once("schema=").map_or(shown, |(url, _)| url);
-            format!("pg_isready -d {}", quoted(url.trim_end_matches(['?', '&'])))
-        }
+        StoreKind::Postgres => format!("pg_isready -d {}", quoted(libpq_url(shown))),
         StoreKind::Server => {
             let servers = shown.split_once('?').map_or(shown, |(servers, _)| servers);
             let first = servers.split(',').next().unwrap_or(servers);
             format!("curl -fsS {}", quoted(&format!("{}/readyz", first.trim_end_matches('/'))))
         }
     }
+}
+
+/// The URL of a database as PostgreSQL's own programs take it: the schema is no parameter of libpq, and a URL for people ends with it.
+pub(super) fn libpq_url(shown: &str) -> &str {
+    let url = shown.rsplit_once("schema=").map_or(shown, |(url, _)| url);
+    url.trim_end_matches(['?', '&'])
 }
 
 /// The path in the URL of a file.

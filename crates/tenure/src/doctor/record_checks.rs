@@ -221,7 +221,10 @@ fn server(facts: &Facts) -> CheckOutcome {
     if warnings.is_empty() {
         return pass(name, "the server has no warning").into();
     }
-    let words = format!("the server warns: {}; run `tenure doctor` there", named(&warnings));
+    let words = format!(
+        "the server warns: {}; run `tenure --store STORE doctor` there, with its own store",
+        named(&warnings)
+    );
     CheckResult::new(name, Verdict::Warn, words)
         .mended_by(looking_command(facts.kind, &facts.shown))
         .fact("warnings", warnings)

@@ -70,13 +70,16 @@ fn postgres(standbys: &[(&str, &str)]) -> PostgresHealth {
         fsync: "on".to_owned(),
         full_page_writes: "on".to_owned(),
         synchronous_commit: "on".to_owned(),
+        synchronous_commit_source: "default".to_owned(),
+        database: "app".to_owned(),
         synchronous_standby_names: String::new(),
         standbys: standbys.iter().map(standby).collect(),
     }
 }
 
 fn in_postgres(postgres: PostgresHealth) -> Facts {
-    facts(StoreKind::Postgres, StoreHealth { file: None, postgres: Some(postgres) })
+    let facts = facts(StoreKind::Postgres, StoreHealth { file: None, postgres: Some(postgres) });
+    Facts { shown: "postgres://ann@db:5432/app?schema=tenure".to_owned(), ..facts }
 }
 
 fn check(facts: &Facts, name: CheckName) -> CheckResult {
@@ -147,7 +150,66 @@ fn an_asynchronous_standby_warns_and_the_command_makes_commits_wait_for_it() {
     assert_eq!(found.verdict, Verdict::Warn);
     assert!(found.says.contains("1 of 2 standbys") && found.says.contains("(b)"), "{}", found.says);
     let command = found.mend.expect("a command");
-    assert!(command.contains(r#"FIRST 2 ("a", "b")"#), "{command}");
+    assert!(command.starts_with("psql -d postgres://ann@db:5432/app -c "), "{command}");
+    assert!(command.contains(r#"ANY 1 ("a", "b")"#), "{command}");
+    assert!(found.says.contains("While none of them is connected, every commit waits"), "{}", found.says);
+    // A name that is hidden may be that of a program that soon ends.
+    let mut hidden = postgres(&[("a", "async")]);
+    hidden.standbys[0] = Standby { name: None, sync_state: None };
+    let command = check(&in_postgres(hidden), CheckName::Standbys).mend.expect("a command");
+    assert!(command.contains("select application_name") && !command.contains("alter system"), "{command}");
+}
+
+#[test]
+fn a_command_for_several_servers_goes_to_the_one_that_takes_writes() {
+    for (shown, url) in [
+        ("postgres://ann@a:5432/app?schema=t", "postgres://ann@a:5432/app"),
+        (
+            "postgres://ann@a:1,b:2/app?schema=t",
+            "'postgres://ann@a:1,b:2/app?target_session_attrs=read-write'",
+        ),
+        (
+            "postgres://ann@/app?host=/run,b&port=1,2&schema=t",
+            "'postgres://ann@/app?host=/run,b&port=1,2&target_session_attrs=read-write'",
+        ),
+    ] {
+        let mut broken = postgres(&[]);
+        "off".clone_into(&mut broken.fsync);
+        let facts = Facts { shown: shown.to_owned(), ..in_postgres(broken) };
+        let command = check(&facts, CheckName::Fsync).mend.expect("a command");
+        assert_eq!(
+            command,
+            format!("psql -d {url} -c 'alter system set fsync = on' -c 'select pg_reload_conf()'")
+        );
+    }
+}
+
+#[test]
+fn a_commit_that_no_standby_is_waited_for_fails_and_is_reset_where_it_was_set() {
+    let judged = |value: &str, source: &str, names: &str| {
+        let mut health = postgres(&[]);
+        value.clone_into(&mut health.synchronous_commit);
+        source.clone_into(&mut health.synchronous_commit_source);
+        names.clone_into(&mut health.synchronous_standby_names);
+        let check = check(&in_postgres(health), CheckName::SynchronousCommit);
+        (check.verdict, check.mend.unwrap_or(check.says))
+    };
+    for (value, names) in [("off", ""), ("off", "a"), ("local", ""), ("remote_write", "a")] {
+        let (verdict, said) = judged(value, "user", names);
+        assert_eq!(verdict, Verdict::Pass, "{value}: {said}");
+    }
+    assert!(judged("off", "user", "").1.contains("turns it on for itself"));
+    for (source, words) in [
+        ("user", "'alter role current_user reset synchronous_commit'"),
+        ("database user", r#"'alter role current_user in database "app" reset synchronous_commit'"#),
+        ("database", r#"'alter database "app" reset synchronous_commit'"#),
+        ("client", "env -u PGOPTIONS psql -d postgres://ann@db:5432/app -c 'show synchronous_commit'"),
+        ("configuration file", "'alter system set synchronous_commit = on'"),
+    ] {
+        let (verdict, command) = judged("local", source, "a");
+        assert_eq!(verdict, Verdict::Fail, "{source}: {command}");
+        assert!(command.contains(words), "{source}: {command}");
+    }
 }
 
 /// Turns a setting off.
@@ -156,10 +218,9 @@ type SetOff = fn(&mut PostgresHealth, String);
 #[test]
 fn each_setting_that_breaks_a_promise_fails_alone() {
     let off = || "off".to_owned();
-    let sets: [(CheckName, SetOff); 3] = [
+    let sets: [(CheckName, SetOff); 2] = [
         (CheckName::Fsync, |broken, off| broken.fsync = off),
         (CheckName::FullPageWrites, |broken, off| broken.full_page_writes = off),
-        (CheckName::SynchronousCommit, |broken, off| broken.synchronous_commit = off),
     ];
     for (name, set) in sets {
         let mut broken = postgres(&[]);
@@ -167,9 +228,7 @@ fn each_setting_that_breaks_a_promise_fails_alone() {
         let found = diagnosis(diagnose(&in_postgres(broken)));
         let failed: Vec<_> = found.checks.iter().filter(|check| check.verdict == Verdict::Fail).collect();
         assert_eq!(failed.iter().map(|check| check.name).collect::<Vec<_>>(), [name]);
-        assert!(
-            failed[0].mend.as_ref().is_some_and(|command| command.starts_with("psql -c 'alter system set "))
-        );
+        assert!(failed[0].mend.as_ref().is_some_and(|command| command.contains(" -c 'alter system set ")));
     }
 }
 
