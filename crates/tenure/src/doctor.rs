@@ -19,6 +19,7 @@ mod work_checks;
 use tenure_clock::Clock;
 
 use crate::ledger::LedgerBuilder;
+use opening::Opened;
 
 pub use facts::{
     AbsentNamespace, AnchorFacts, AnchorLook, ChainFacts, ClockFacts, Facts, LateFacts, LateTask,
@@ -38,10 +39,10 @@ pub async fn examine(
     clock: &dyn Clock,
     options: &DoctorOptions,
 ) -> Diagnosis {
-    let (mut outcomes, ledger) = opening::open(builder, url).await;
-    let Some((ledger, kind, shown)) = ledger else { return diagnosis(outcomes) };
+    let (mut outcomes, opened) = opening::open(builder, url).await;
+    let Some(Opened { ledger, kind, shown, backup }) = opened else { return diagnosis(outcomes) };
     match gather::gather(&ledger, (kind, shown.clone()), clock, options).await {
-        Ok(facts) => outcomes.extend(diagnose(&facts)),
+        Ok(facts) => outcomes.extend(diagnose(&Facts { backup, ..facts })),
         // It was opened, and can't be read.
         Err(error) => outcomes = opening::unusable(kind, &shown, &error),
     }
@@ -58,7 +59,11 @@ pub fn diagnose(facts: &Facts) -> Vec<CheckOutcome> {
             .map(|outcome| outcome.unproven("the file is damaged, so what can still be read proves nothing"))
             .collect(),
     };
-    [place_checks(facts), of_content].concat()
+    let all = [place_checks(facts), of_content].concat();
+    match facts.backup {
+        None => all,
+        Some(_) => all.into_iter().map(CheckOutcome::in_backup).collect(),
+    }
 }
 
 /// All outcomes as one, the worst first.

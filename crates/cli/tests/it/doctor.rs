@@ -2,7 +2,8 @@
 //! story for each line of the table in `docs/operating.md`, and so longer than others.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -126,6 +127,7 @@ fn a_store_in_which_all_is_well_passes_and_its_anchor_is_all_that_is_missing() {
         "quarantined",
         "oldest",
         "ended_badly",
+        "cursors",
         "wal_size",
         "permissions",
         "tokens",
@@ -722,6 +724,108 @@ fn ends_that_did_not_succeed_are_noticed_until_somebody_has_seen_to_them() {
     }
     let found = Found::of(&world, "");
     assert_eq!((found.status, found.verdict("ended_badly")), (1, "fail"), "most of an hour: {}", found.said);
+}
+
+#[test]
+fn a_named_cursor_that_nobody_moves_warns_until_it_is_forgotten() {
+    let world = Frozen::world();
+    world.given("task create --id t\nevents --cursor-name typo --limit 1\ntask create --id u\ntick 60");
+    assert_eq!(Found::of(&world, "").verdict("cursors"), "pass", "it may be slow");
+    // One that has seen everything holds nothing back, however long ago it moved.
+    world.given("--namespace prod task create --id t\n--namespace prod events --cursor-name mailer");
+    let found = Found::of(world.tick(8 * 86_400), "");
+    assert_eq!(found.verdict("cursors"), "warn", "{}", found.said);
+    assert_eq!(found.check("cursors")["left"], serde_json::json!(["typo of default"]));
+    assert_eq!(found.mend("cursors"), "tenure --namespace default events --cursor-name typo --forget");
+    assert_eq!(Found::of(&world, "--namespace prod").verdict("cursors"), "pass", "only that namespace");
+    mend(&world, &found.mend("cursors"));
+    assert_eq!(Found::of(&world, "").verdict("cursors"), "pass");
+}
+
+#[test]
+fn a_backup_is_said_to_be_one_and_nothing_of_the_work_is_to_be_mended_in_it() {
+    let world = Frozen::world();
+    let backup = world.path("b0.backup");
+    world.given(&format!(
+        "task create --id t
+         task quarantine t --reason 'needs a look'
+         task create --id u
+         task acquire u --owner w1
+         tick 200
+         token create --name ci --role worker
+         backup {backup}"
+    ));
+    let found = Found::on(&format!("--store sqlite:{backup}"), &world, "");
+    assert_eq!(found.status, 0, "{}", found.said);
+    let says = found.says("store");
+    assert!(says.contains("is a backup of 2026-01-31T12:03:20Z, verified when it was made"), "{says}");
+    for name in ["anchor", "stale", "recovery", "quarantined", "oldest", "tokens", "tasks"] {
+        assert_eq!(found.why_skipped(name), "it is a backup, in which nobody works");
+    }
+    assert_eq!(found.verdict("chain"), "pass");
+    mend(&world, says.split('`').nth(1).expect("a command"));
+    let restored = format!("--store sqlite:{}", world.path("b0-restored.db"));
+    assert_eq!(Found::on(&restored, &world, "").verdict("quarantined"), "warn", "it is a store again");
+
+    // played: a backup that an older program made
+    Connection::open(&backup).expect("opens").execute_batch("pragma user_version = 1").expect("written");
+    let found = Found::on(&format!("--store sqlite:{backup}"), &world, "");
+    assert_eq!((found.status, found.verdict("schema")), (0, "pass"), "{}", found.said);
+    assert!(found.says("store").contains("is a backup of"), "{}", found.said);
+    assert!(found.why_skipped("chain").contains("restore it into a new file"), "{}", found.said);
+}
+
+/// Runs it as somebody else who has no rights of a superuser.
+fn as_somebody(arguments: &[&str]) -> Value {
+    let mut doctor = Command::new(TENURE);
+    if rustix::process::geteuid().is_root() {
+        doctor.uid(65_534).gid(65_534);
+    }
+    let ran = ended(doctor.args(arguments).current_dir("/").output().expect("ran"));
+    assert_eq!(ran.status, 1, "{}{}", ran.out, ran.errors);
+    json(&ran.out)
+}
+
+#[test]
+fn a_store_that_this_user_may_not_open_is_not_said_to_be_absent_and_its_owner_is_named() {
+    let world = Frozen::world();
+    world.given("task create --id t");
+    let store = format!("sqlite:{}", file(&world).display());
+    let owner = fs::metadata(file(&world)).expect("a file").uid();
+    let mended = format!("sudo -u '#{owner}' tenure --store {store} doctor");
+    let of = |said: &Value, list: &str, name: &str| {
+        let found = said[list].as_array().expect("a list").iter().find(|one| one["name"] == name).cloned();
+        found.unwrap_or_else(|| panic!("{name}: {said}"))
+    };
+
+    change(world.folder.path(), 0o000);
+    let said = as_somebody(&["--store", &store, "doctor", "-o", "json"]);
+    change(world.folder.path(), 0o755);
+    let found = of(&said, "checks", "store");
+    assert!(
+        found["says"].as_str().is_some_and(|says| says.contains("may not enter the directory")),
+        "{said}"
+    );
+    assert_eq!(found["mend"], mended.as_str());
+
+    change(&file(&world), 0o000);
+    let said = as_somebody(&["--store", &store, "doctor", "-o", "json"]);
+    change(&file(&world), 0o644);
+    let found = of(&said, "checks", "store");
+    assert!(found["says"].as_str().is_some_and(|says| says.contains("this user may not read")), "{said}");
+    assert_eq!(found["mend"], mended.as_str());
+    of(&said, "checks", "disk");
+    of(&said, "checks", "permissions");
+
+    change(world.folder.path(), 0o555);
+    if rustix::process::geteuid().is_root() {
+        let said = as_somebody(&["--store", &store, "doctor", "-o", "json"]);
+        let found = of(&said, "checks", "store");
+        assert!(found["says"].as_str().is_some_and(|says| says.contains("may not write to")), "{said}");
+        assert_eq!(found["mend"], mended.as_str());
+        of(&said, "checks", "disk");
+    }
+    change(world.folder.path(), 0o755);
 }
 
 #[test]

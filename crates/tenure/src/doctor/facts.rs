@@ -7,9 +7,10 @@ use tenure_core::task::Task;
 use tenure_core::time::Time;
 use tenure_store::Error;
 use tenure_store::access::Token;
+use tenure_store::backup::BackupMark;
 use tenure_store::health::{Integrity, StoreHealth};
 use tenure_store::overview::Overview;
-use tenure_store::retention::AnchorRecord;
+use tenure_store::retention::{AnchorRecord, NamedCursor};
 
 use crate::audit::Finding;
 pub use crate::audit::recorded::RootComparison;
@@ -40,10 +41,14 @@ pub struct Facts {
     pub health: Result<StoreHealth, Error>,
     /// Its namespaces.
     pub namespaces: Result<Vec<NamespaceFacts>, Error>,
+    /// What marks it as a backup, in which nobody works; none if it is a store.
+    pub backup: Option<BackupMark>,
     /// The namespace that was asked for, if no task is or was in it.
     pub absent: Option<AbsentNamespace>,
     /// The tasks that recovery should have taken.
     pub late: Result<LateFacts, Error>,
+    /// The named cursors of its namespaces.
+    pub cursors: Result<Vec<NamedCursor>, Error>,
     /// Its tokens.
     pub tokens: Result<Vec<Token>, Error>,
     /// The verification of its history.

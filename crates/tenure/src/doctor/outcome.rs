@@ -19,10 +19,43 @@ pub enum CheckOutcome {
 }
 
 impl CheckOutcome {
+    /// Which check it is of.
+    pub fn name(&self) -> CheckName {
+        match self {
+            CheckOutcome::Made(check) => check.name,
+            CheckOutcome::Skipped(check) => check.name,
+        }
+    }
+
     /// The same where its facts can't be relied on: it can still show that something is wrong, and not that all is well.
     pub(super) fn unproven(self, reason: &str) -> CheckOutcome {
         match self {
             CheckOutcome::Made(check) if check.verdict == Verdict::Pass => skipped(check.name, reason),
+            CheckOutcome::Made(_) | CheckOutcome::Skipped(_) => self,
+        }
+    }
+}
+
+/// What is looked at in a backup, too: the file, and whether the history holds.
+const OF_BACKUPS: [CheckName; 6] = [
+    CheckName::Store,
+    CheckName::Schema,
+    CheckName::Integrity,
+    CheckName::Chain,
+    CheckName::Disk,
+    CheckName::Permissions,
+];
+
+impl CheckOutcome {
+    /// The same of a backup: nobody works in it, so nothing of the work is to be mended there. A loss is a loss.
+    pub(super) fn in_backup(self) -> CheckOutcome {
+        match self {
+            CheckOutcome::Made(check)
+                if !OF_BACKUPS.contains(&check.name)
+                    && (check.name, check.verdict) != (CheckName::Anchor, Verdict::Fail) =>
+            {
+                skipped(check.name, "it is a backup, in which nobody works")
+            }
             CheckOutcome::Made(_) | CheckOutcome::Skipped(_) => self,
         }
     }

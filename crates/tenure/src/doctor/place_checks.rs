@@ -65,6 +65,11 @@ pub fn place_checks(facts: &Facts) -> Vec<CheckOutcome> {
     of_file.into_iter().chain(of_postgres).collect()
 }
 
+/// The checks of a file that this process may not open.
+pub(super) fn closed_place_checks(file: &FileHealth) -> Vec<CheckOutcome> {
+    vec![wal_size(file), disk(file), permissions(file)]
+}
+
 fn integrity(file: &FileHealth) -> CheckOutcome {
     let name = CheckName::Integrity;
     match &file.integrity {

@@ -101,14 +101,14 @@ fn recorded_anchor(recorded: Option<&(AnchorRecord, RootComparison)>, facts: &Fa
         RootComparison::Other => (
             Verdict::Warn,
             format!(
-                "the history has another root: tasks changed while it was made, older ones were imported since, or something was changed \
+                "the history has another root: many tasks changed while it was made, older ones were imported since, or something was changed \
                  or cut off; {only_its_file}"
             ),
         ),
         RootComparison::CutOff => (
             Verdict::Fail,
             format!(
-                "the history has another root and ends before the place where the anchor was made: events were cut off; {only_its_file}. \
+                "the history has another root and ends before the place where the anchor was made: events were cut off, unless it was imported since; {only_its_file}. \
                  Copy the store before you change anything"
             ),
         ),

@@ -9,6 +9,7 @@ use tenure_core::id::{Kind, Namespace};
 use tenure_core::task::{Overrun, State, Task};
 use tenure_core::time::{Span, Time};
 use tenure_store::overview::{Oldest, StateCount};
+use tenure_store::retention::NamedCursor;
 use tenure_store::watch::Watchers;
 
 use crate::doctor::facts::{AbsentNamespace, Facts, NamespaceFacts, RecoverySettings, TaskName};
@@ -17,6 +18,7 @@ use crate::doctor::outcome::{
 };
 use crate::doctor::thresholds as at;
 use crate::doctor::undo_section::append_section;
+use crate::shell::quoted;
 
 const OF_TASKS: [CheckName; 6] = [
     CheckName::Stale,
@@ -34,7 +36,8 @@ pub fn work_checks(facts: &Facts) -> Vec<CheckOutcome> {
         Err(error) => {
             let others = OF_TASKS.into_iter().chain([CheckName::Recovery]);
             let others = others.map(|name| skipped(name, "the tasks can't be read"));
-            return [unreadable(CheckName::Tasks, error, facts)].into_iter().chain(others).collect();
+            let read = [unreadable(CheckName::Tasks, error, facts), cursors(facts)];
+            return read.into_iter().chain(others).collect();
         }
     };
     vec![
@@ -46,6 +49,7 @@ pub fn work_checks(facts: &Facts) -> Vec<CheckOutcome> {
         quarantined(facts, namespaces),
         oldest(facts, namespaces),
         ended_badly(namespaces),
+        cursors(facts),
     ]
 }
 
@@ -436,4 +440,43 @@ fn ended_badly(namespaces: &[NamespaceFacts]) -> CheckOutcome {
         }
     };
     result.fact("unseen", unseen.len() as u64).fact("last_day", last_day).fact("last_hour", bad).into()
+}
+
+/// Named cursors of followers that are gone: nothing behind them is pruned any more.
+fn cursors(facts: &Facts) -> CheckOutcome {
+    let (name, now) = (CheckName::Cursors, facts.now());
+    let cursors = match &facts.cursors {
+        Ok(cursors) => cursors,
+        Err(error) => return unreadable(name, error, facts),
+    };
+    // A follower of a quiet namespace has nothing to move to, and one that was just started has old events before it.
+    let is_left = |one: &&NamedCursor| {
+        now.since(one.moved_at) > at::CURSOR_WARN && one.lag.is_some_and(|lag| lag > at::CURSOR_WARN)
+    };
+    let mut left: Vec<&NamedCursor> = cursors.iter().filter(is_left).collect();
+    left.sort_by_key(|one| one.moved_at);
+    let names = |one: &&NamedCursor| format!("{} of {}", one.name, one.namespace);
+    let names: Vec<String> = left.iter().map(names).collect();
+    let result = match left.first() {
+        None if cursors.is_empty() => pass(name, "there are no named cursors"),
+        None => {
+            pass(name, format!("{}, and none was left behind", count(cursors.len() as u64, "named cursor")))
+        }
+        Some(first) => {
+            let more = if first.more { " or more" } else { "" };
+            let words = format!(
+                "nobody moves {} any more ({}): {} moved {} last, {} ago, and {}{more} come after it. Nothing that it has not passed is \
+                 ever pruned. Start its follower again; if there is none any more, forget the cursor",
+                count(left.len() as u64, "named cursor"),
+                named(&names),
+                first.moved_by,
+                first.name,
+                rough(now.since(first.moved_at)),
+                count(first.behind, "event")
+            );
+            let rest = format!("events --cursor-name {} --forget", quoted(first.name.as_str()));
+            CheckResult::new(name, Verdict::Warn, words).mended_by(in_namespace(&first.namespace, &rest))
+        }
+    };
+    result.fact("cursors", cursors.len() as u64).fact("left", names).into()
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use tenure::clock::SystemClock;
 use tenure::core::chain::Hash;
+use tenure::core::event::SweepCounts;
 use tenure::core::id::{Actor, CursorName, Epoch};
 use tenure::doctor::{CheckName, CheckResult, Diagnosis, DoctorOptions, Verdict, examine};
 use tenure::store::StoreAccess;
@@ -190,4 +191,42 @@ async fn writes_nothing_when_opened_to_read_only(url: &str) {
     assert_eq!(content(&after), content(&before));
     assert!(writer.named_cursors().await.expect("read").is_empty());
     assert_eq!(store.retention().anchors(0, 10).await.expect("read"), []);
+}
+
+#[test]
+fn an_anchor_that_was_made_while_tasks_changed_still_has_its_root() {
+    let folder = tempfile::tempdir().expect("a folder");
+    block_on(compares_what_happened_meanwhile(&format!(
+        "sqlite:{}",
+        folder.path().join("tenure.db").display()
+    )));
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(compares_what_happened_meanwhile(&server.url(&server.fresh_schema())));
+}
+
+async fn compares_what_happened_meanwhile(url: &str) {
+    let ledger = Ledger::open(url).await.expect("opens");
+    for id in ["a", "b"] {
+        ledger.create(id).await.expect("created");
+    }
+    let moved = SweepCounts { planned: 1, ..SweepCounts::default() };
+    ledger.note_sweep("rec/1", moved).await.expect("noted");
+    let says = async || check(url, CheckName::Anchor).await.says;
+    let record = async |anchor| ledger.record_anchor(&anchor).await.expect("recorded");
+    record(ledger.anchor().await.expect("an anchor")).await;
+    assert!(says().await.contains("still has its root"), "also of the namespace: {}", says().await);
+    // What happened between the first page and the record may be in it or not.
+    let anchor = ledger.anchor().await.expect("an anchor");
+    ledger.create("c").await.expect("created");
+    ledger.annotate("a", "x").await.expect("noted");
+    ledger.annotate("a", "y").await.expect("noted");
+    record(anchor).await;
+    assert!(says().await.contains("still has its root"), "{}", says().await);
+    let anchor = ledger.anchor().await.expect("an anchor");
+    for _ in 0..9 {
+        ledger.annotate("a", "z").await.expect("noted");
+    }
+    record(anchor).await;
+    let many = check(url, CheckName::Anchor).await;
+    assert_eq!(many.verdict, Verdict::Warn, "{}", many.says);
 }
