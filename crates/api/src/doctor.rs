@@ -52,6 +52,8 @@ pub enum CheckName {
     Oldest,
     /// Tasks that did not succeed.
     EndedBadly,
+    /// Named cursors that nobody moves any more.
+    Cursors,
     /// The write-ahead log.
     WalSize,
     /// The room on the disk.
@@ -79,7 +81,7 @@ words_on_wire! {
         CheckName::Tasks => "tasks", CheckName::Stale => "stale", CheckName::Recovery => "recovery",
         CheckName::Leases => "leases", CheckName::UndoKinds => "undo_kinds",
         CheckName::Quarantined => "quarantined", CheckName::Oldest => "oldest",
-        CheckName::EndedBadly => "ended_badly", CheckName::WalSize => "wal_size", CheckName::Disk => "disk",
+        CheckName::EndedBadly => "ended_badly", CheckName::Cursors => "cursors", CheckName::WalSize => "wal_size", CheckName::Disk => "disk",
         CheckName::Permissions => "permissions", CheckName::Tokens => "tokens", CheckName::Fsync => "fsync",
         CheckName::FullPageWrites => "full_page_writes",
         CheckName::SynchronousCommit => "synchronous_commit", CheckName::Standbys => "standbys",
@@ -89,7 +91,7 @@ words_on_wire! {
 
 impl CheckName {
     /// Every check.
-    pub const ALL: [CheckName; 23] = [
+    pub const ALL: [CheckName; 24] = [
         CheckName::Store,
         CheckName::Schema,
         CheckName::Integrity,
@@ -104,6 +106,7 @@ impl CheckName {
         CheckName::Quarantined,
         CheckName::Oldest,
         CheckName::EndedBadly,
+        CheckName::Cursors,
         CheckName::WalSize,
         CheckName::Disk,
         CheckName::Permissions,

@@ -50,9 +50,10 @@ impl Doctor {
         let namespace = settings.said_namespace.as_deref().map(Namespace::new).transpose()?;
         let recovery = match settings.config.path.as_os_str().is_empty() {
             true => RecoverySettings::Unknown,
-            false => RecoverySettings::Named(
-                settings.config.undo.keys().filter_map(|kind| Kind::new(kind.as_str()).ok()).collect(),
-            ),
+            false => RecoverySettings::Named {
+                file: settings.config.path.display().to_string(),
+                kinds: settings.config.undo.keys().filter_map(|kind| Kind::new(kind.as_str()).ok()).collect(),
+            },
         };
         let options = DoctorOptions::default().with(|options| {
             options.namespace = namespace;

@@ -123,7 +123,7 @@ fn open(path: &str) -> Result<Option<Source<'static>>, CliError> {
     let found = file.metadata().map_err(failed)?;
     if found.is_dir() {
         return Err(CliError::Usage(format!(
-            "{path} is a directory; give a file that `tenure export` wrote"
+            "{path} is a directory; give a file that `tenure --store STORE export` wrote"
         )));
     }
     let bytes = Some(found.len()).filter(|_| found.is_file());

@@ -101,20 +101,12 @@ impl<'w> Output<'w> {
 
     /// Adds to each command in a text the options that select this store, unless it has its own.
     pub(crate) fn with_options(&self, words: &str) -> String {
-        let Output { said_store, said_namespace, .. } = self;
-        let mut parts = words.split("`tenure ");
-        let mut said = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
-            let is_named = part.starts_with("--store ");
-            let options = if is_named { String::new() } else { format!("{said_store}{said_namespace}") };
-            said += &format!("`tenure{options} {part}");
-        }
-        said
+        with_said(words, &format!("{}{}", self.said_store, self.said_namespace))
     }
 
     /// Adds to each command in a text the options that select this store alone: they name their namespaces themselves.
     pub(crate) fn with_store(&self, words: &str) -> String {
-        words.replace("`tenure ", &format!("`tenure{} ", self.said_store))
+        with_said(words, &self.said_store)
     }
 
     /// The command line with the options that select this store, unless it has its own.
@@ -342,6 +334,17 @@ impl<'w> Output<'w> {
             Ok(()) | Err(_) => u8::try_from(error.exit_code()).unwrap_or(2),
         }
     }
+}
+
+/// Adds options to each command in a text, unless it names its own store.
+fn with_said(words: &str, said: &str) -> String {
+    let mut parts = words.split("`tenure ");
+    let mut all = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let options = if part.starts_with("--store ") { "" } else { said };
+        all += &format!("`tenure{options} {part}");
+    }
+    all
 }
 
 /// A cell of a table. Stored text in it can't affect the terminal.

@@ -61,6 +61,9 @@ impl Prune {
         options.check().map_err(tenure::Error::from)?;
         let ledger = context.existing_ledger().await?.acting_as(&context.person(&self.by))?;
         let mut run = PruneRun::begin(&ledger, options).await?;
+        if !self.all_namespaces {
+            note_absent_namespace(context, &ledger).await?;
+        }
         if self.dry_run {
             while run.plan().await?.is_some() {}
             return self.tell(context, &run, None);
@@ -165,6 +168,20 @@ impl Prune {
         }
         Ok(())
     }
+}
+
+/// Says that no task is or was in the namespace, which may be a typing error. A store without any namespace has nothing to compare it with.
+async fn note_absent_namespace(context: &mut Context<'_, '_>, ledger: &Ledger) -> Result<(), CliError> {
+    let namespaces = ledger.namespaces().await?;
+    if namespaces.is_empty() || namespaces.contains(ledger.namespace()) {
+        return Ok(());
+    }
+    let names: Vec<&str> = namespaces.iter().map(Namespace::as_str).collect();
+    let (name, names) = (ledger.namespace(), names.join(", "));
+    context.out.note(&format!(
+        "there is no namespace {name}, so nothing is pruned; the store has {names}. Check --namespace, or pass --all-namespaces"
+    ));
+    Ok(())
 }
 
 /// Each step is on the disk in the archive before its tasks are deleted.

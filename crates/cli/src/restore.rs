@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 use serde::Serialize;
+use tenure::Error;
 use tenure::api::wire;
 use tenure::backup::{
-    BackupProgress, LostHistory, RestoreOptions, RestoreReport, RestoredLease, raise_floor, restore,
+    BackupError, BackupProgress, LostHistory, RestoreOptions, RestoreReport, RestoredLease, raise_floor,
+    restore,
 };
 use tenure::core::id::{Epoch, Namespace, Owner, TaskId};
 use tenure::core::time::Time;
@@ -76,7 +78,11 @@ impl Restore {
             }
             None => watched(context.out, &progress, raise_floor(builder, &url, &options, &progress)).await?,
         };
-        let report = report.map_err(|error| failed(context.out, error))?;
+        let report = report.map_err(|error| match (error, &self.file) {
+            // The file is damaged, and the store is not there yet: no advice about the store helps.
+            (BackupError::Store(Error::Corrupt(error)), Some(_)) => CliError::Failed(error.to_string()),
+            (error, _) => failed(context.out, error),
+        })?;
         let verdict = if report.findings.is_empty() { Ok(()) } else { Err(CliError::Told) };
         let shown = match context.out.form() {
             OutputFormat::Json => context.out.json(&RestoreAnswer { restore: RestoreJson::of(&report) }),

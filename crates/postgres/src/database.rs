@@ -255,7 +255,7 @@ impl PostgresDatabase {
         if mark.is_some() && marked == IfMarked::Refuse {
             return Err(PostgresError::Unfit(format!(
                 "a backup is being restored into the schema `{schema}`: wait until that is done; if it was interrupted, repeat \
-                 `tenure restore` with the same file"
+                 the restore with the same file"
             )));
         }
         match found {

@@ -139,9 +139,14 @@ impl PostgresReader<'_> {
     pub(crate) async fn health(&mut self) -> PostgresResult<PostgresHealth> {
         let settings = "select current_setting('fsync'), \
                  current_setting('full_page_writes'), current_setting('synchronous_commit'), \
-                 current_setting('synchronous_standby_names')";
-        // A role that may not see the details of standbys still sees how many there are.
-        let standbys = "select application_name, sync_state from pg_stat_replication order by 1";
+                 current_setting('synchronous_standby_names'), current_database(), \
+                 coalesce((select source from pg_settings where name = 'synchronous_commit'), '')";
+        // Only a server that replays the log says how far it has: pg_basebackup and pg_receivewal do not. A subscriber of single tables
+        // has a logical slot. A role that may not see the details of standbys still sees how many connections there are.
+        let standbys = "select application_name, sync_state from pg_stat_replication as sender \
+                 where (state is null or (state <> 'backup' and replay_lsn is not null)) \
+                 and not exists (select 1 from pg_replication_slots as slot \
+                 where slot.active_pid = sender.pid and slot.slot_type = 'logical') order by 1";
         let rows = self.link.ask(settings, &[]).await?;
         let row = one(&rows)?;
         let standbys = self.link.ask(standbys, &[]).await?;
@@ -154,6 +159,8 @@ impl PostgresReader<'_> {
             full_page_writes: row.a_text(1)?.to_owned(),
             synchronous_commit: row.a_text(2)?.to_owned(),
             synchronous_standby_names: row.a_text(3)?.to_owned(),
+            database: row.a_text(4)?.to_owned(),
+            synchronous_commit_source: row.a_text(5)?.to_owned(),
             standbys: standbys.iter().map(standby).collect::<PostgresResult<_>>()?,
         })
     }

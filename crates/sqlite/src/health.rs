@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode};
 use tenure_store::health::{FileHealth, Integrity, IntegrityCheck, PathKind, Permissions, StoreHealth};
 use tenure_store::{Error, Failure};
 
-use crate::open::SqliteFile;
+use crate::open::{SqliteFile, plain_path};
 
 /// How many problems of a file are named.
 const PROBLEMS_MAX: u32 = 10;
@@ -19,19 +19,29 @@ const BESIDE: [&str; 4] = ["-wal", "-shm", "-line", "-turn"];
 
 /// The health of a file, as it is now.
 pub(crate) fn health(database: &SqliteFile, check: IntegrityCheck) -> Result<StoreHealth, Error> {
+    let file = unopened(database)?;
+    let integrity = integrity(database, file.bytes, check)?;
+    Ok(StoreHealth { file: Some(FileHealth { integrity, ..file }), postgres: None })
+}
+
+/// What can be said of a file that this process may not open: nothing of its pages.
+pub fn health_of_closed(path: &Path) -> Result<FileHealth, Error> {
+    unopened(&SqliteFile::to_read(plain_path(path)?))
+}
+
+fn unopened(database: &SqliteFile) -> Result<FileHealth, Error> {
     let path = database.path.clone();
     let bytes = std::fs::metadata(&path).map(|file| file.len()).map_err(|error| {
         Error::Unavailable(Failure::new(format!("{} can't be looked at: {error}", path.display()), error))
     })?;
-    let file = FileHealth {
+    Ok(FileHealth {
         bytes,
         wal_bytes: database.wal_bytes(),
         free_bytes: database.free_bytes(),
         permissions: permissions(&path),
-        integrity: integrity(database, bytes, check)?,
+        integrity: Integrity::NotChecked,
         path,
-    };
-    Ok(StoreHealth { file: Some(file), postgres: None })
+    })
 }
 
 /// Of the directory, the file, and the files beside it that are there.

@@ -28,6 +28,7 @@ mod transfer;
 mod watch;
 mod writer_lock;
 
+pub use health::health_of_closed;
 pub use open::Synchronous;
 pub use options::SqliteOptions;
 pub use store::SqliteStore;

@@ -458,7 +458,8 @@ impl SqliteFile {
         let path = self.path.display();
         let advice = match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt) => {
-                "the file is damaged; keep a copy of it and restore the newest backup with `tenure restore`"
+                "the file is damaged; keep a copy of it and restore the newest backup with `tenure --store sqlite:NEW restore \
+                 FILE`"
             }
             Some(ErrorCode::NotADatabase) => "the file is not an SQLite database; choose another file",
             Some(ErrorCode::DiskFull) => "the disk is full; reads go on, writes resume when there is room",

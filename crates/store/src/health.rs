@@ -79,9 +79,14 @@ pub struct PostgresHealth {
     pub full_page_writes: String,
     /// `synchronous_commit`, as this role has it.
     pub synchronous_commit: String,
+    /// Where that is set, in PostgreSQL's words, such as `configuration file`, `user` or `database`.
+    pub synchronous_commit_source: String,
+    /// The database.
+    pub database: String,
     /// `synchronous_standby_names`: which standbys a commit waits for.
     pub synchronous_standby_names: String,
-    /// The standbys that are connected.
+    /// The standbys that are connected: servers that replay the whole log. A program that only copies it, or that takes single tables,
+    /// is none.
     pub standbys: Vec<Standby>,
 }
 
@@ -111,9 +116,10 @@ impl PostgresHealth {
         self.standbys.iter().filter(|standby| !standby.is_waited_for()).collect()
     }
 
-    /// Whether a commit is answered before it is on a disk, or on the standby that it should wait for.
+    /// Whether a commit is answered before it is on the standby that it should wait for. With `local` it is, if there is one to wait for;
+    /// with `off` it is not: every transaction that writes turns it on for itself.
     pub fn commits_early(&self) -> bool {
-        matches!(self.synchronous_commit.as_str(), "off" | "local")
+        self.synchronous_commit == "local" && !self.synchronous_standby_names.is_empty()
     }
 
     /// What of it breaks the promise that what was answered stays, in words.
@@ -127,7 +133,9 @@ impl PostgresHealth {
         }
         if self.commits_early() {
             let commit = &self.synchronous_commit;
-            warnings.push(format!("synchronous_commit is {commit}: a crash can lose answered commands"));
+            warnings.push(format!(
+                "synchronous_commit is {commit}, so no standby is waited for: a failover can lose answered commands"
+            ));
         }
         for (name, value) in [("fsync", &self.fsync), ("full_page_writes", &self.full_page_writes)] {
             if value == "off" {
@@ -151,6 +159,8 @@ mod tests {
             fsync: "on".to_owned(),
             full_page_writes: "on".to_owned(),
             synchronous_commit: "on".to_owned(),
+            synchronous_commit_source: "default".to_owned(),
+            database: "app".to_owned(),
             synchronous_standby_names: names.to_owned(),
             standbys,
         }
@@ -169,7 +179,7 @@ mod tests {
     #[test]
     fn each_setting_that_breaks_the_promise_is_named() {
         assert!(with_standbys("", Vec::new()).warnings().is_empty());
-        let mut broken = with_standbys("", vec![standby("a", Some("async"))]);
+        let mut broken = with_standbys("b", vec![standby("a", Some("async"))]);
         "off".clone_into(&mut broken.fsync);
         "off".clone_into(&mut broken.full_page_writes);
         "local".clone_into(&mut broken.synchronous_commit);
@@ -179,5 +189,17 @@ mod tests {
         {
             assert!(warnings.iter().any(|words| words.contains(word)), "{word}: {warnings:?}");
         }
+    }
+
+    #[test]
+    fn a_setting_that_costs_nothing_is_not_named() {
+        let with = |commit: &str, names| {
+            let mut health = with_standbys(names, Vec::new());
+            commit.clone_into(&mut health.synchronous_commit);
+            health.warnings().len()
+        };
+        assert_eq!(with("off", "a"), 0, "every transaction turns it on");
+        assert_eq!(with("local", ""), 0, "there is no standby to wait for");
+        assert_eq!(with("local", "a"), 1);
     }
 }

@@ -217,8 +217,18 @@ impl Cursor {
     /// new events would look like events that it has seen.
     #[doc(hidden)]
     pub fn ahead() -> Error {
+        Error::Refused(Cursor::refusal_of_ahead())
+    }
+
+    /// Whether that is why a cursor was refused, and not that it is one of another list.
+    #[doc(hidden)]
+    pub fn is_ahead(error: &Error) -> bool {
+        matches!(error, Error::Refused(refusal) if *refusal == Cursor::refusal_of_ahead())
+    }
+
+    fn refusal_of_ahead() -> Refusal {
         let limit = "it is past the end of the history; was the store restored? Start again from the beginning or from the newest event";
-        Error::Refused(Refusal::invalid("cursor", limit))
+        Refusal::invalid("cursor", limit)
     }
 
     /// The number behind the letter; a cursor of another list is refused.

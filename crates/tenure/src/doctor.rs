@@ -13,15 +13,17 @@ mod record_checks;
 #[cfg(test)]
 mod tests;
 pub mod thresholds;
+mod undo_section;
 mod work_checks;
 
 use tenure_clock::Clock;
 
 use crate::ledger::LedgerBuilder;
+use opening::Opened;
 
 pub use facts::{
-    AnchorFacts, AnchorLook, ChainFacts, ClockFacts, Facts, LateFacts, LateTask, NamespaceFacts, ReadTasks,
-    RecoverySettings, RootComparison, StoreKind, TaskName,
+    AbsentNamespace, AnchorFacts, AnchorLook, ChainFacts, ClockFacts, Facts, LateFacts, LateTask,
+    NamespaceFacts, ReadTasks, RecoverySettings, RootComparison, StoreKind, TaskName,
 };
 pub use options::{CheckDepth, DoctorAnchor, DoctorOptions};
 pub use outcome::CheckOutcome;
@@ -37,10 +39,10 @@ pub async fn examine(
     clock: &dyn Clock,
     options: &DoctorOptions,
 ) -> Diagnosis {
-    let (mut outcomes, ledger) = opening::open(builder, url).await;
-    let Some((ledger, kind, shown)) = ledger else { return diagnosis(outcomes) };
+    let (mut outcomes, opened) = opening::open(builder, url).await;
+    let Some(Opened { ledger, kind, shown, backup }) = opened else { return diagnosis(outcomes) };
     match gather::gather(&ledger, (kind, shown.clone()), clock, options).await {
-        Ok(facts) => outcomes.extend(diagnose(&facts)),
+        Ok(facts) => outcomes.extend(diagnose(&Facts { backup, ..facts })),
         // It was opened, and can't be read.
         Err(error) => outcomes = opening::unusable(kind, &shown, &error),
     }
@@ -49,7 +51,19 @@ pub async fn examine(
 
 /// Every check of facts that were read.
 pub fn diagnose(facts: &Facts) -> Vec<CheckOutcome> {
-    [place_checks(facts), record_checks(facts), work_checks(facts)].concat()
+    let of_content = [record_checks(facts), work_checks(facts)].concat().into_iter();
+    let of_content: Vec<_> = match facts.is_damaged() {
+        false => of_content.collect(),
+        // Rows on a damaged page are not seen: what is left of a history holds, and of the tasks perhaps none is read.
+        true => of_content
+            .map(|outcome| outcome.unproven("the file is damaged, so what can still be read proves nothing"))
+            .collect(),
+    };
+    let all = [place_checks(facts), of_content].concat();
+    match facts.backup {
+        None => all,
+        Some(_) => all.into_iter().map(CheckOutcome::in_backup).collect(),
+    }
 }
 
 /// All outcomes as one, the worst first.

@@ -2,7 +2,8 @@
 //! story for each line of the table in `docs/operating.md`, and so longer than others.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -126,6 +127,7 @@ fn a_store_in_which_all_is_well_passes_and_its_anchor_is_all_that_is_missing() {
         "quarantined",
         "oldest",
         "ended_badly",
+        "cursors",
         "wal_size",
         "permissions",
         "tokens",
@@ -362,6 +364,83 @@ fn the_record_of_the_newest_anchor_says_who_made_it_and_whether_its_root_is_stil
 }
 
 #[test]
+fn a_tail_that_was_cut_off_behind_the_recorded_anchor_fails() {
+    let world = Frozen::world();
+    world.given("task create --id a\ntask create --id b\ntick 1\ntask acquire b --owner w1\ntick 1");
+    let whole = fs::read(file(&world)).expect("read");
+    world.given("task complete b --owner w1 --epoch 1");
+    record_an_anchor_by(&world, &Found::of(&world, "").mend("anchor"));
+    // played: a copy that was made before the newest event, with the record that it had in the meantime
+    let record = Connection::open(file(&world)).expect("opens");
+    let record: (i64, String, String, Vec<u8>, i64, i64, String) = record
+        .query_row("select no, purpose, cursor, root, lines, at, by from anchors", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+        })
+        .expect("a record");
+    fs::write(file(&world), whole).expect("put back");
+    let older = Connection::open(file(&world)).expect("opens");
+    older
+        .execute(
+            "insert into anchors (no, purpose, cursor, root, lines, at, by) values (?, ?, ?, ?, ?, ?, ?)",
+            record,
+        )
+        .expect("written");
+    drop(older);
+    let found = Found::of(&world, "");
+    assert_eq!((found.status, found.verdict("anchor")), (1, "fail"), "{}", found.said);
+    assert!(found.says("anchor").contains("events were cut off"), "{}", found.said);
+    assert_eq!(found.mend("anchor"), "tenure audit verify");
+}
+
+#[test]
+fn a_history_with_another_root_than_the_recorded_one_warns() {
+    let world = Frozen::world();
+    world.given("task create --id a\ntask create --id b");
+    record_an_anchor_by(&world, &Found::of(&world, "").mend("anchor"));
+    with_sql(&world, "drop trigger anchors_do_not_change; update anchors set root = zeroblob(32)");
+    let found = Found::of(&world, "");
+    assert_eq!((found.status, found.verdict("anchor")), (0, "warn"), "{}", found.said);
+    assert!(found.says("anchor").contains("pass it with --anchor"), "{}", found.said);
+}
+
+#[test]
+fn events_whose_task_was_deleted_fail() {
+    let world = Frozen::world();
+    world.given("task create --id a\ntask create --id b\ntask create --id c");
+    with_sql(
+        &world,
+        "drop trigger tasks_stay; pragma foreign_keys = off; delete from due where task = 1; delete from tasks where no = 1",
+    );
+    let found = Found::of(&world, "");
+    assert_eq!((found.status, found.verdict("chain")), (1, "fail"), "{}", found.said);
+    assert!(found.says("chain").contains("the task of row 1, which was deleted"), "{}", found.said);
+    let verified = world.run(&found.mend("chain").replace("tenure ", ""));
+    assert!(
+        verified.status == 1 && verified.out.contains("the task of row 1, which was deleted"),
+        "{}",
+        verified.out
+    );
+}
+
+#[test]
+fn a_namespace_that_does_not_exist_warns() {
+    let world = Frozen::world();
+    assert_eq!(Found::of(&world, "--namespace prod").status, 1, "there is no store");
+    world.given("task list");
+    assert_eq!(Found::of(&world, "--namespace prod").verdict("tasks"), "pass", "there is no task at all yet");
+    world.given("--namespace prod task create --id t");
+    assert_eq!(Found::of(&world, "--namespace prod").verdict("tasks"), "pass");
+    let found = Found::of(&world, "--namespace prodd");
+    assert_eq!(found.verdict("tasks"), "warn", "{}", found.said);
+    assert!(
+        found.says("tasks").contains("no namespace prodd") && found.says("tasks").contains("has prod"),
+        "{}",
+        found.said
+    );
+    assert!(mend(&world, &found.mend("tasks")).out.contains("prod"));
+}
+
+#[test]
 fn an_anchor_is_missed_then_verified_against_and_then_too_old() {
     let world = Frozen::world();
     world.given("task create --id a\ntask create --id b");
@@ -537,6 +616,61 @@ fn a_kind_of_undo_that_nobody_handles_is_noticed_until_the_file_has_its_section(
 }
 
 #[test]
+fn the_section_of_any_kind_is_added_to_the_file_that_was_given_and_allows_its_target() {
+    let world = Frozen::world();
+    let kinds =
+        [("close.pr", "pr/12"), ("k8s:pod/x", "team-a/web 1"), ("mail@a+b", "ann@example.org \\ [\"q\"]^-")];
+    for (number, (kind, target)) in kinds.iter().enumerate() {
+        world.given(&format!(
+            "task create --id t{number} --undo '{kind}={target}'\ntask acquire t{number} --owner w1"
+        ));
+    }
+    // Without a line break at its end.
+    let config = world.write("my undo.toml", "[undo.rm]\nrun = [\"true\"]\nallow = \"x\"");
+    let options = format!("--config '{config}'");
+    for kind in ["close.pr", "k8s:pod/x", "mail@a+b"] {
+        let found = Found::of(&world, &options);
+        assert_eq!((found.status, found.verdict("undo_kinds")), (1, "fail"), "{}", found.said);
+        assert_eq!(found.check("undo_kinds")["unhandled"][0], kind);
+        type_into_shell(&world, &found.mend("undo_kinds"));
+    }
+    assert_eq!(Found::of(&world, &options).verdict("undo_kinds"), "pass");
+    assert!(!world.folder.path().join("tenure.toml").exists(), "only the file that was given is written");
+    // The programs are no programs yet, but each target is one that its section takes.
+    let text = fs::read_to_string(&config).expect("read").replace("run = [\"", "run = [\"true\", \"");
+    fs::write(&config, text).expect("written");
+    world.given("tick 90");
+    world.run(&format!("{options} recover"));
+    for number in 0..kinds.len() {
+        let shown = world.run(&format!("task show t{number} -o json")).json();
+        assert_eq!(shown["task"]["compensations"][0]["status"], "undone", "{shown}");
+    }
+}
+
+#[test]
+fn a_kind_that_running_recovery_does_not_handle_is_no_reason_to_write_to_a_file_that_is_not_known() {
+    let place = Place::new();
+    let config = place.folder.path().join("r.toml");
+    fs::write(&config, "").expect("written");
+    place.done("task create --id t --undo close.pr=pr/12");
+    let mut watching = Command::new(TENURE);
+    watching.args(["--config", &config.display().to_string(), "recover", "--watch"]);
+    watching.env("TENURE_STORE", format!("sqlite:{}", place.file().display()));
+    let mut watching = watching.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let found = || {
+        let all = json(&place.run("doctor -o json").out);
+        let checks = all["checks"].as_array().expect("a list").clone();
+        checks.into_iter().find(|one| one["name"] == "undo_kinds")
+    };
+    until("recovery's mark", || found().is_some());
+    let found = found().expect("it is checked");
+    assert_eq!(found["verdict"], "warn", "{found}");
+    assert_eq!(found["mend"], "tenure --config tenure.toml doctor", "{found}");
+    signal(&watching, Signal::TERM);
+    watching.wait().expect("it ends");
+}
+
+#[test]
 fn a_parked_task_warns_and_after_a_week_fails_until_it_is_retried() {
     let world = Frozen::world();
     world.given(
@@ -590,6 +724,108 @@ fn ends_that_did_not_succeed_are_noticed_until_somebody_has_seen_to_them() {
     }
     let found = Found::of(&world, "");
     assert_eq!((found.status, found.verdict("ended_badly")), (1, "fail"), "most of an hour: {}", found.said);
+}
+
+#[test]
+fn a_named_cursor_that_nobody_moves_warns_until_it_is_forgotten() {
+    let world = Frozen::world();
+    world.given("task create --id t\nevents --cursor-name typo --limit 1\ntask create --id u\ntick 60");
+    assert_eq!(Found::of(&world, "").verdict("cursors"), "pass", "it may be slow");
+    // One that has seen everything holds nothing back, however long ago it moved.
+    world.given("--namespace prod task create --id t\n--namespace prod events --cursor-name mailer");
+    let found = Found::of(world.tick(8 * 86_400), "");
+    assert_eq!(found.verdict("cursors"), "warn", "{}", found.said);
+    assert_eq!(found.check("cursors")["left"], serde_json::json!(["typo of default"]));
+    assert_eq!(found.mend("cursors"), "tenure --namespace default events --cursor-name typo --forget");
+    assert_eq!(Found::of(&world, "--namespace prod").verdict("cursors"), "pass", "only that namespace");
+    mend(&world, &found.mend("cursors"));
+    assert_eq!(Found::of(&world, "").verdict("cursors"), "pass");
+}
+
+#[test]
+fn a_backup_is_said_to_be_one_and_nothing_of_the_work_is_to_be_mended_in_it() {
+    let world = Frozen::world();
+    let backup = world.path("b0.backup");
+    world.given(&format!(
+        "task create --id t
+         task quarantine t --reason 'needs a look'
+         task create --id u
+         task acquire u --owner w1
+         tick 200
+         token create --name ci --role worker
+         backup {backup}"
+    ));
+    let found = Found::on(&format!("--store sqlite:{backup}"), &world, "");
+    assert_eq!(found.status, 0, "{}", found.said);
+    let says = found.says("store");
+    assert!(says.contains("is a backup of 2026-01-31T12:03:20Z, verified when it was made"), "{says}");
+    for name in ["anchor", "stale", "recovery", "quarantined", "oldest", "tokens", "tasks"] {
+        assert_eq!(found.why_skipped(name), "it is a backup, in which nobody works");
+    }
+    assert_eq!(found.verdict("chain"), "pass");
+    mend(&world, says.split('`').nth(1).expect("a command"));
+    let restored = format!("--store sqlite:{}", world.path("b0-restored.db"));
+    assert_eq!(Found::on(&restored, &world, "").verdict("quarantined"), "warn", "it is a store again");
+
+    // played: a backup that an older program made
+    Connection::open(&backup).expect("opens").execute_batch("pragma user_version = 1").expect("written");
+    let found = Found::on(&format!("--store sqlite:{backup}"), &world, "");
+    assert_eq!((found.status, found.verdict("schema")), (0, "pass"), "{}", found.said);
+    assert!(found.says("store").contains("is a backup of"), "{}", found.said);
+    assert!(found.why_skipped("chain").contains("restore it into a new file"), "{}", found.said);
+}
+
+/// Runs it as somebody else who has no rights of a superuser.
+fn as_somebody(arguments: &[&str]) -> Value {
+    let mut doctor = Command::new(TENURE);
+    if rustix::process::geteuid().is_root() {
+        doctor.uid(65_534).gid(65_534);
+    }
+    let ran = ended(doctor.args(arguments).current_dir("/").output().expect("ran"));
+    assert_eq!(ran.status, 1, "{}{}", ran.out, ran.errors);
+    json(&ran.out)
+}
+
+#[test]
+fn a_store_that_this_user_may_not_open_is_not_said_to_be_absent_and_its_owner_is_named() {
+    let world = Frozen::world();
+    world.given("task create --id t");
+    let store = format!("sqlite:{}", file(&world).display());
+    let owner = fs::metadata(file(&world)).expect("a file").uid();
+    let mended = format!("sudo -u '#{owner}' tenure --store {store} doctor");
+    let of = |said: &Value, list: &str, name: &str| {
+        let found = said[list].as_array().expect("a list").iter().find(|one| one["name"] == name).cloned();
+        found.unwrap_or_else(|| panic!("{name}: {said}"))
+    };
+
+    change(world.folder.path(), 0o000);
+    let said = as_somebody(&["--store", &store, "doctor", "-o", "json"]);
+    change(world.folder.path(), 0o755);
+    let found = of(&said, "checks", "store");
+    assert!(
+        found["says"].as_str().is_some_and(|says| says.contains("may not enter the directory")),
+        "{said}"
+    );
+    assert_eq!(found["mend"], mended.as_str());
+
+    change(&file(&world), 0o000);
+    let said = as_somebody(&["--store", &store, "doctor", "-o", "json"]);
+    change(&file(&world), 0o644);
+    let found = of(&said, "checks", "store");
+    assert!(found["says"].as_str().is_some_and(|says| says.contains("this user may not read")), "{said}");
+    assert_eq!(found["mend"], mended.as_str());
+    of(&said, "checks", "disk");
+    of(&said, "checks", "permissions");
+
+    change(world.folder.path(), 0o555);
+    if rustix::process::geteuid().is_root() {
+        let said = as_somebody(&["--store", &store, "doctor", "-o", "json"]);
+        let found = of(&said, "checks", "store");
+        assert!(found["says"].as_str().is_some_and(|says| says.contains("may not write to")), "{said}");
+        assert_eq!(found["mend"], mended.as_str());
+        of(&said, "checks", "disk");
+    }
+    change(world.folder.path(), 0o755);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod screen;
 mod serving;
 mod waiting;
 
+mod advised;
 mod api;
 mod backups;
 mod bench;

@@ -89,6 +89,18 @@ fn what_is_parked_and_still_owes_an_undo_is_kept_with_the_way_out() {
 }
 
 #[test]
+fn a_namespace_that_does_not_exist_is_said_to_be_absent() {
+    let world = old_tasks();
+    let pruned = world.run("prune --older-than 90d --namespace nope --dry-run");
+    assert_eq!(pruned.status, 0, "{}", pruned.errors);
+    assert_snapshot!(pruned.errors, @"note: there is no namespace nope, so nothing is pruned; the store has default. Check --namespace, or pass --all-namespaces");
+    assert_eq!(world.run("prune --older-than 90d --namespace nope --all-namespaces --dry-run").errors, "");
+    // One whose tasks are all pruned exists.
+    world.given("prune --older-than 90d");
+    assert_eq!(world.run("prune --older-than 90d --dry-run").errors, "");
+}
+
+#[test]
 fn a_time_that_is_too_short_is_refused() {
     let world = old_tasks();
     let refused = world.run("prune --older-than 1d");

@@ -55,7 +55,7 @@ impl ExportHeader {
             tenure_export: u32,
         }
         let no_header = |_| {
-            "it is not the first line of an export; give a file that `tenure export` wrote, whole".to_owned()
+            "it is not the first line of an export; give a file that `tenure --store STORE export` wrote, whole".to_owned()
         };
         let Version { tenure_export } = serde_json::from_str(line).map_err(no_header)?;
         if tenure_export != EXPORT_FORMAT {

@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use tenure_clock::Moment;
 use tenure_core::event::Subject;
 use tenure_core::id::Namespace;
+use tenure_core::refusal::Code;
 use tenure_store::{Error, Filter, PageSize, Store};
 
 use super::pruned::agrees;
 use super::{
-    Anchor, Finding, Leftovers, Name, Tampering, VerifyProgress, VerifyReport, anchored_by_name, look_at,
-    name_of, verify, words_of,
+    Anchor, Finding, Leftovers, Name, Tampering, VerifyProgress, VerifyReport, anchored_by_name, is_in,
+    look_at, name_of, verify, words_of,
 };
 
 const PAGE: PageSize = PageSize { items: 256, bytes: 4 * 1024 * 1024 };
@@ -26,7 +27,7 @@ pub(crate) struct VerifyLimits {
 /// What was verified.
 pub(crate) struct VerifiedPart {
     pub(crate) report: VerifyReport,
-    /// Whether it was every task, and every line of the anchor.
+    /// Whether it was every task, what belongs to no task, and every line of the anchor.
     pub(crate) is_all: bool,
 }
 
@@ -73,6 +74,9 @@ pub(crate) async fn verify_newest(
             break;
         }
     }
+    if part.is_all {
+        part.look_at_the_rest(store, only_in, &seen, &limits).await?;
+    }
     let lines = anchor.map_or(&[][..], |anchor| &anchor.lines);
     let lines = lines.iter().rev().filter(|line| only_in.is_none_or(|only| *only == line.namespace));
     for (nth, line) in lines.enumerate() {
@@ -90,6 +94,49 @@ pub(crate) async fn verify_newest(
 }
 
 impl VerifiedPart {
+    /// Verifies what no list of tasks shows: events whose task is gone, and rows that belong to none. It walks through all chains,
+    /// within the limits.
+    async fn look_at_the_rest(
+        &mut self,
+        store: &dyn Store,
+        only_in: Option<&Namespace>,
+        seen: &HashSet<Name>,
+        limits: &VerifyLimits,
+    ) -> Result<(), Error> {
+        let (mut walked, mut after) = (0, None);
+        loop {
+            let page = match store.chains(after, PAGE).await {
+                Ok(page) => page,
+                // A token of some namespaces may not read all chains.
+                Err(error) if error.code() == Some(Code::Forbidden) => {
+                    self.is_all = false;
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            };
+            for chain in page.items.iter().filter(|chain| is_in(chain, only_in)) {
+                let is_seen = chain.name.as_ref().is_some_and(|name| seen.contains(name));
+                if chain.stored_name.is_some() && is_seen {
+                    continue;
+                }
+                let VerifyReport { tasks, events, findings, .. } = &mut self.report;
+                *tasks += u64::from(chain.is_of_stored_task());
+                *events += chain.events.len() as u64;
+                look_at(chain, None, &mut Leftovers::default(), findings);
+            }
+            walked += page.items.len();
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+            // Namespaces have chains of their own.
+            if walked >= 2 * limits.tasks_max || Moment::now() >= limits.until {
+                self.is_all = false;
+                return Ok(());
+            }
+        }
+    }
+
     /// Verifies one task. One that is not there was pruned or removed, if an anchor has it; else it went while this looked.
     async fn look_at(
         &mut self,

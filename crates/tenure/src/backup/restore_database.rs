@@ -29,8 +29,8 @@ pub(super) async fn into_database(
             let file = file.display();
             return Err(BackupError::Refused(format!(
                 "{file} is a backup of a SQLite store, and {shown} is a database: restore it into a new file with `tenure --store \
-                 sqlite:NEW restore {file}`, and move that with `tenure --store sqlite:NEW export --with-tokens` and `tenure \
-                 import`; the epoch floor goes with it"
+                 sqlite:NEW restore {file}`, and move that with `tenure --store sqlite:NEW export --with-tokens > EXPORT` \
+                 and `tenure --store {shown} import EXPORT`; the epoch floor goes with it"
             )));
         }
     };

@@ -45,7 +45,7 @@ impl Source {
         let found = opened.metadata().map_err(|error| failed(file, &error))?;
         let not_a_backup = || {
             BackupError::Refused(format!(
-                "{} is not a backup; give a file that `tenure backup` or `tenure export` wrote",
+                "{} is not a backup; give a file that `tenure --store STORE backup FILE` or `tenure --store STORE export` wrote",
                 file.display()
             ))
         };
@@ -76,7 +76,7 @@ impl Source {
             None => Err(BackupError::Refused(format!(
                 "{file} is a store, not a backup: somebody may work in it. Make a backup of it with `tenure --store sqlite:{file} \
                  backup FILE`; if another tool put it there, raise its epoch floor with `tenure --store sqlite:{file} restore \
-                 --in-place`",
+                 --in-place --yes`",
                 file = file.display()
             ))),
         }

@@ -7,9 +7,10 @@ use tenure_core::task::Task;
 use tenure_core::time::Time;
 use tenure_store::Error;
 use tenure_store::access::Token;
-use tenure_store::health::StoreHealth;
+use tenure_store::backup::BackupMark;
+use tenure_store::health::{Integrity, StoreHealth};
 use tenure_store::overview::Overview;
-use tenure_store::retention::AnchorRecord;
+use tenure_store::retention::{AnchorRecord, NamedCursor};
 
 use crate::audit::Finding;
 pub use crate::audit::recorded::RootComparison;
@@ -40,8 +41,14 @@ pub struct Facts {
     pub health: Result<StoreHealth, Error>,
     /// Its namespaces.
     pub namespaces: Result<Vec<NamespaceFacts>, Error>,
+    /// What marks it as a backup, in which nobody works; none if it is a store.
+    pub backup: Option<BackupMark>,
+    /// The namespace that was asked for, if no task is or was in it.
+    pub absent: Option<AbsentNamespace>,
     /// The tasks that recovery should have taken.
     pub late: Result<LateFacts, Error>,
+    /// The named cursors of its namespaces.
+    pub cursors: Result<Vec<NamedCursor>, Error>,
     /// Its tokens.
     pub tokens: Result<Vec<Token>, Error>,
     /// The verification of its history.
@@ -57,6 +64,12 @@ impl Facts {
     pub fn now(&self) -> Time {
         self.clock.store
     }
+
+    /// Whether pages of its file are damaged.
+    pub fn is_damaged(&self) -> bool {
+        let file = self.health.as_ref().ok().and_then(|health| health.file.as_ref());
+        file.is_some_and(|file| matches!(file.integrity, Integrity::Broken(_)))
+    }
 }
 
 /// The settings of recovery, as far as the command that asks knows them.
@@ -65,8 +78,13 @@ pub enum RecoverySettings {
     /// No settings file was named.
     #[default]
     Unknown,
-    /// A file was named, and a copied command uses the same one. It handles these kinds.
-    Named(Vec<Kind>),
+    /// A file was named, and a copied command uses the same one.
+    Named {
+        /// Its path.
+        file: String,
+        /// The kinds that it handles.
+        kinds: Vec<Kind>,
+    },
 }
 
 /// A reading of the store's clock between two of this machine's.
@@ -78,6 +96,15 @@ pub struct ClockFacts {
     pub store: Time,
     /// This machine's, after.
     pub after: Time,
+}
+
+/// A namespace without a task, in a store that has tasks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AbsentNamespace {
+    /// Its name.
+    pub name: Namespace,
+    /// Those that have or had tasks.
+    pub others: Vec<Namespace>,
 }
 
 /// A namespace.

@@ -5,14 +5,14 @@ use tenure_core::id::{Namespace, TaskId};
 use tenure_core::task::State;
 use tenure_core::time::Time;
 use tenure_store::health::{IntegrityCheck, StoreHealth};
-use tenure_store::retention::{AnchorPurpose, AnchorRecord};
+use tenure_store::retention::{AnchorPurpose, AnchorRecord, NamedCursor};
 use tenure_store::{Cursor, Error, EventFilter, Filter, Order, PageSize};
 
 use crate::audit::newest::{VerifiedPart, VerifyLimits, verify_all, verify_newest};
 use crate::audit::recorded::compare_root;
 use crate::doctor::facts::{
-    AnchorFacts, AnchorLook, ChainFacts, ClockFacts, Facts, LateFacts, LateTask, NamespaceFacts, ReadTasks,
-    RootComparison, StoreKind, TaskName,
+    AbsentNamespace, AnchorFacts, AnchorLook, ChainFacts, ClockFacts, Facts, LateFacts, LateTask,
+    NamespaceFacts, ReadTasks, RootComparison, StoreKind, TaskName,
 };
 use crate::doctor::options::{CheckDepth, DoctorAnchor, DoctorOptions};
 use crate::doctor::thresholds as at;
@@ -41,10 +41,13 @@ pub(super) async fn gather(
     Ok(Facts {
         kind,
         shown,
+        backup: None,
         clock,
         health,
         namespaces: namespaces(ledger, only_in, store).await,
+        absent: absent(ledger, only_in).await,
         late: late(ledger, only_in).await,
+        cursors: cursors(ledger, only_in).await,
         tokens: ledger.tokens().await,
         chain: chain(ledger, options).await,
         anchor: match anchor {
@@ -63,15 +66,20 @@ async fn health(ledger: &Ledger, depth: CheckDepth) -> Result<StoreHealth, Error
     ledger.store().health(check).await
 }
 
+/// The namespaces that are looked at.
+async fn names(ledger: &Ledger, only_in: Option<&Namespace>) -> Result<Vec<Namespace>, Error> {
+    match only_in {
+        Some(only) => Ok(vec![only.clone()]),
+        None => ledger.namespaces().await,
+    }
+}
+
 async fn namespaces(
     ledger: &Ledger,
     only_in: Option<&Namespace>,
     now: Time,
 ) -> Result<Vec<NamespaceFacts>, Error> {
-    let names = match only_in {
-        Some(only) => vec![only.clone()],
-        None => ledger.namespaces().await?,
-    };
+    let names = names(ledger, only_in).await?;
     let mut found = Vec::with_capacity(names.len());
     for name in names {
         let ledger = ledger.in_namespace(name.as_str())?;
@@ -98,6 +106,15 @@ async fn namespaces(
         });
     }
     Ok(found)
+}
+
+/// The namespace that was asked for, if it is none of those in the store. A store without any has nothing to compare it with.
+async fn absent(ledger: &Ledger, only_in: Option<&Namespace>) -> Option<AbsentNamespace> {
+    let name = only_in?;
+    // What can't be read is told with the tasks.
+    let others = ledger.namespaces().await.unwrap_or_default();
+    let is_absent = !others.is_empty() && !others.contains(name);
+    is_absent.then(|| AbsentNamespace { name: name.clone(), others })
 }
 
 /// The first tasks of a list. Large ones end a page early, so it may take several.
@@ -135,6 +152,14 @@ async fn late(ledger: &Ledger, only_in: Option<&Namespace>) -> Result<LateFacts,
         }
     }
     Ok(LateFacts { count: tasks.len() as u64, has_more: after.is_some(), oldest })
+}
+
+async fn cursors(ledger: &Ledger, only_in: Option<&Namespace>) -> Result<Vec<NamedCursor>, Error> {
+    let mut found = Vec::new();
+    for name in names(ledger, only_in).await? {
+        found.extend(ledger.in_namespace(name.as_str())?.named_cursors().await?);
+    }
+    Ok(found)
 }
 
 /// How much of a history is read, unless all is.

@@ -18,6 +18,49 @@ pub enum CheckOutcome {
     Skipped(SkippedCheck),
 }
 
+impl CheckOutcome {
+    /// Which check it is of.
+    pub fn name(&self) -> CheckName {
+        match self {
+            CheckOutcome::Made(check) => check.name,
+            CheckOutcome::Skipped(check) => check.name,
+        }
+    }
+
+    /// The same where its facts can't be relied on: it can still show that something is wrong, and not that all is well.
+    pub(super) fn unproven(self, reason: &str) -> CheckOutcome {
+        match self {
+            CheckOutcome::Made(check) if check.verdict == Verdict::Pass => skipped(check.name, reason),
+            CheckOutcome::Made(_) | CheckOutcome::Skipped(_) => self,
+        }
+    }
+}
+
+/// What is looked at in a backup, too: the file, and whether the history holds.
+const OF_BACKUPS: [CheckName; 6] = [
+    CheckName::Store,
+    CheckName::Schema,
+    CheckName::Integrity,
+    CheckName::Chain,
+    CheckName::Disk,
+    CheckName::Permissions,
+];
+
+impl CheckOutcome {
+    /// The same of a backup: nobody works in it, so nothing of the work is to be mended there. A loss is a loss.
+    pub(super) fn in_backup(self) -> CheckOutcome {
+        match self {
+            CheckOutcome::Made(check)
+                if !OF_BACKUPS.contains(&check.name)
+                    && (check.name, check.verdict) != (CheckName::Anchor, Verdict::Fail) =>
+            {
+                skipped(check.name, "it is a backup, in which nobody works")
+            }
+            CheckOutcome::Made(_) | CheckOutcome::Skipped(_) => self,
+        }
+    }
+}
+
 impl From<CheckResult> for CheckOutcome {
     fn from(result: CheckResult) -> CheckOutcome {
         CheckOutcome::Made(result)
@@ -48,17 +91,19 @@ pub(super) fn looking_command(kind: StoreKind, shown: &str) -> String {
     match kind {
         StoreKind::Memory => "tenure status".to_owned(),
         StoreKind::File => format!("ls -la {}", quoted(path_of(shown))),
-        // The schema is no parameter of libpq, and a URL for people ends with it.
-        StoreKind::Postgres => {
-            let url = shown.rsplit_once("schema=").map_or(shown, |(url, _)| url);
-            format!("pg_isready -d {}", quoted(url.trim_end_matches(['?', '&'])))
-        }
+        StoreKind::Postgres => format!("pg_isready -d {}", quoted(libpq_url(shown))),
         StoreKind::Server => {
             let servers = shown.split_once('?').map_or(shown, |(servers, _)| servers);
             let first = servers.split(',').next().unwrap_or(servers);
             format!("curl -fsS {}", quoted(&format!("{}/readyz", first.trim_end_matches('/'))))
         }
     }
+}
+
+/// The URL of a database as PostgreSQL's own programs take it: the schema is no parameter of libpq, and a URL for people ends with it.
+pub(super) fn libpq_url(shown: &str) -> &str {
+    let url = shown.rsplit_once("schema=").map_or(shown, |(url, _)| url);
+    url.trim_end_matches(['?', '&'])
 }
 
 /// The path in the URL of a file.
@@ -87,7 +132,7 @@ pub(super) enum RecoveryRun {
 pub(super) fn recover_command(facts: &Facts, run: RecoveryRun, owes: bool) -> String {
     let file = match facts.recovery {
         RecoverySettings::Unknown if owes => " --config tenure.toml",
-        RecoverySettings::Unknown | RecoverySettings::Named(_) => "",
+        RecoverySettings::Unknown | RecoverySettings::Named { .. } => "",
     };
     let watch = match run {
         RecoveryRun::Once => "",

@@ -1,12 +1,13 @@
 //! The checks of the place where a store is kept: a file with its disk, or the settings of a PostgreSQL server.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use tenure_api::doctor::{CheckName, CheckResult, Verdict};
 use tenure_store::health::{FileHealth, Integrity, PathKind, Permissions, PostgresHealth, Standby};
 
 use crate::doctor::facts::{Facts, StoreKind};
-use crate::doctor::outcome::{CheckOutcome, count, named, pass, size, skipped, unreadable};
+use crate::doctor::outcome::{CheckOutcome, count, libpq_url, named, pass, size, skipped, unreadable};
 use crate::doctor::thresholds as at;
 use crate::shell::quoted;
 
@@ -23,7 +24,7 @@ pub fn place_checks(facts: &Facts) -> Vec<CheckOutcome> {
     let all = || OF_FILES.into_iter().chain(OF_POSTGRES);
     let reason = match facts.kind {
         StoreKind::Server => {
-            Some("the server knows it: run `tenure doctor` there, on the server's own store")
+            Some("the server knows it: run `tenure --store STORE doctor` there, with the server's own store")
         }
         StoreKind::Memory => Some("a store in memory has none"),
         StoreKind::File | StoreKind::Postgres => None,
@@ -50,14 +51,23 @@ pub fn place_checks(facts: &Facts) -> Vec<CheckOutcome> {
     };
     let of_postgres = match &health.postgres {
         Some(postgres) => vec![
-            must_be_on(CheckName::Fsync, "fsync", &postgres.fsync),
-            must_be_on(CheckName::FullPageWrites, "full_page_writes", &postgres.full_page_writes),
-            synchronous_commit(postgres),
-            standbys(postgres),
+            must_be_on(CheckName::Fsync, ("fsync", &postgres.fsync), &facts.shown),
+            must_be_on(
+                CheckName::FullPageWrites,
+                ("full_page_writes", &postgres.full_page_writes),
+                &facts.shown,
+            ),
+            synchronous_commit(postgres, &facts.shown),
+            standbys(postgres, &facts.shown),
         ],
         None => OF_POSTGRES.map(|name| skipped(name, OF_POSTGRES_ONLY)).into(),
     };
     of_file.into_iter().chain(of_postgres).collect()
+}
+
+/// The checks of a file that this process may not open.
+pub(super) fn closed_place_checks(file: &FileHealth) -> Vec<CheckOutcome> {
+    vec![wal_size(file), disk(file), permissions(file)]
 }
 
 fn integrity(file: &FileHealth) -> CheckOutcome {
@@ -192,41 +202,88 @@ fn paths(all: &[&Permissions]) -> String {
     all.iter().map(|one| quoted(&one.path.display().to_string())).collect::<Vec<_>>().join(" ")
 }
 
-/// The command of a superuser that changes a setting.
-fn alter_system(setting: &str, value: &str) -> String {
-    let alter = format!("alter system set {setting} = {value}");
-    format!("psql -c {} -c {}", quoted(&alter), quoted("select pg_reload_conf()"))
+/// The command that gives statements to the server that takes writes. Whoever may not do that puts another user into its URL.
+fn psql(shown: &str, statements: &[&str]) -> String {
+    let url = libpq_url(shown);
+    // Without it `psql` takes the first server that answers, which may be a standby.
+    let several = url.contains(',').then(|| {
+        let joint = if url.contains('?') { '&' } else { '?' };
+        format!("{url}{joint}target_session_attrs=read-write")
+    });
+    let statements: String = statements.iter().map(|one| format!(" -c {}", quoted(one))).collect();
+    format!("psql -d {}{statements}", quoted(several.as_deref().unwrap_or(url)))
 }
 
-fn must_be_on(name: CheckName, setting: &str, value: &str) -> CheckOutcome {
+/// The command of a superuser that changes a setting of the whole server.
+fn alter_system(shown: &str, setting: &str, value: &str) -> String {
+    psql(shown, &[&format!("alter system set {setting} = {value}"), "select pg_reload_conf()"])
+}
+
+fn must_be_on(name: CheckName, (setting, value): (&str, &str), shown: &str) -> CheckOutcome {
     let result = match value {
         "off" => {
-            let words = format!("{setting} is off: a power failure can damage the database");
-            CheckResult::new(name, Verdict::Fail, words).mended_by(alter_system(setting, "on"))
+            let words = format!(
+                "{setting} is off: a power failure can damage the database. A superuser turns it on: put one into the URL"
+            );
+            CheckResult::new(name, Verdict::Fail, words).mended_by(alter_system(shown, setting, "on"))
         }
         _ => pass(name, format!("{setting} is {value}")),
     };
     result.fact("value", value).into()
 }
 
-fn synchronous_commit(postgres: &PostgresHealth) -> CheckOutcome {
-    let (name, value) = (CheckName::SynchronousCommit, &postgres.synchronous_commit);
+fn synchronous_commit(postgres: &PostgresHealth, shown: &str) -> CheckOutcome {
+    let (name, value) = (CheckName::SynchronousCommit, postgres.synchronous_commit.as_str());
+    let source = postgres.synchronous_commit_source.as_str();
     let result = if postgres.commits_early() {
+        let database = format!("\"{}\"", postgres.database.replace('"', "\"\""));
+        let of_role = "alter role current_user";
+        let (whose, command) = match source {
+            "user" => ("the role has it", psql(shown, &[&format!("{of_role} reset synchronous_commit")])),
+            "database user" => (
+                "the role has it in this database",
+                psql(shown, &[&format!("{of_role} in database {database} reset synchronous_commit")]),
+            ),
+            "database" => (
+                "the database has it, whose owner resets it",
+                psql(shown, &[&format!("alter database {database} reset synchronous_commit")]),
+            ),
+            "client" | "environment variable" | "session" => (
+                "the connection asks for it: take it out of `options` in the URL, or out of PGOPTIONS. The command shows what the role has \
+                 without that",
+                format!("env -u PGOPTIONS {}", psql(shown, &["show synchronous_commit"])),
+            ),
+            _ => (
+                "the server has it. A superuser changes it: put one into the URL",
+                alter_system(shown, "synchronous_commit", "on"),
+            ),
+        };
         let words = format!(
-            "synchronous_commit is {value}: a crash can lose answered commands; a role or a database may set it, too"
+            "synchronous_commit is {value}, so no standby is waited for: a failover can lose answered commands and give an epoch \
+             twice; {whose}"
         );
-        CheckResult::new(name, Verdict::Fail, words).mended_by(alter_system("synchronous_commit", "on"))
+        CheckResult::new(name, Verdict::Fail, words).mended_by(command)
     } else {
-        pass(name, format!("synchronous_commit is {value}"))
+        pass(
+            name,
+            match value {
+                "off" => "synchronous_commit is off, and each transaction of Tenure turns it on for itself"
+                    .to_owned(),
+                "local" => {
+                    "synchronous_commit is local, and there is no synchronous standby to wait for".to_owned()
+                }
+                value => format!("synchronous_commit is {value}"),
+            },
+        )
     };
-    result.fact("value", value.as_str()).into()
+    result.fact("value", value).fact("source", source).into()
 }
 
-fn standbys(postgres: &PostgresHealth) -> CheckOutcome {
+fn standbys(postgres: &PostgresHealth, shown: &str) -> CheckOutcome {
     let name = CheckName::Standbys;
     let asynchronous = postgres.asynchronous_standbys();
-    let name_of = |standby: &&Standby| standby.name.clone().filter(|name| !name.is_empty());
-    let names: Vec<String> = asynchronous.iter().filter_map(name_of).collect();
+    let name_of = |standby: &Standby| standby.name.clone().filter(|name| !name.is_empty());
+    let names: Vec<String> = asynchronous.iter().filter_map(|standby| name_of(standby)).collect();
     let result = if asynchronous.is_empty() {
         match postgres.standbys.len() as u64 {
             0 => pass(name, "no standby is connected"),
@@ -239,15 +296,28 @@ fn standbys(postgres: &PostgresHealth) -> CheckOutcome {
             asynchronous.len(),
             count(postgres.standbys.len() as u64, "standby")
         );
-        let all = postgres.standbys.iter().collect::<Vec<_>>();
-        let quoted_names: Vec<String> =
-            all.iter().filter_map(name_of).map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
-        let waited_for = match quoted_names.len() {
-            0 => "'ANY 1 (*)'".to_owned(),
-            all => format!("'FIRST {all} ({})'", quoted_names.join(", ").replace('\'', "''")),
+        let all: Option<BTreeSet<String>> = postgres.standbys.iter().map(name_of).collect();
+        let (next, command) = match all {
+            // A name that is only copied, and not known, could be that of a program that soon ends.
+            None => (
+                "this role does not see their names; a superuser does, so put one into the URL",
+                psql(shown, &["select application_name, state, sync_state from pg_stat_replication"]),
+            ),
+            Some(all) => {
+                let quoted_name = |name: &String| format!("\"{}\"", name.replace('"', "\"\""));
+                let all = all.iter().map(quoted_name).collect::<Vec<_>>().join(", ");
+                (
+                    "with the command, which a superuser runs, each commit waits until one of them has it: fail over to the one that has \
+                     most. While none of them is connected, every commit waits, so have two",
+                    alter_system(
+                        shown,
+                        "synchronous_standby_names",
+                        &format!("'ANY 1 ({})'", all.replace('\'', "''")),
+                    ),
+                )
+            }
         };
-        CheckResult::new(name, Verdict::Warn, words)
-            .mended_by(alter_system("synchronous_standby_names", &waited_for))
+        CheckResult::new(name, Verdict::Warn, format!("{words}; {next}")).mended_by(command)
     };
     result.fact("standbys", postgres.standbys.len() as u64).fact("asynchronous", names).into()
 }

@@ -27,7 +27,7 @@ fn chain(facts: &Facts) -> CheckOutcome {
     let extent = match is_all {
         true => format!("all {}, {}", count(*tasks, "task"), count(*events, "event")),
         false => format!(
-            "the newest {}, {}; there are more: `tenure audit verify` verifies all",
+            "the newest {}, {}; `tenure audit verify` verifies the rest, too",
             count(*tasks, "task"),
             count(*events, "event")
         ),
@@ -95,36 +95,50 @@ fn recorded_anchor(recorded: Option<&(AnchorRecord, RootComparison)>, facts: &Fa
     };
     let age = facts.now().since(record.at);
     let recorded = format!("{} recorded the newest anchor {} ago", record.by, rough(age));
-    let shows = match comparison {
-        RootComparison::Same => Ok("and the history still has its root"),
-        RootComparison::Other => Ok(
-            "and the history has another root: tasks changed while it was made, or were changed or cut off since; only its file tells \
-             which, pass it with --anchor",
+    let only_its_file = "only its file tells which, pass it with --anchor";
+    let (verdict, shows) = match comparison {
+        RootComparison::Same => (Verdict::Pass, "the history still has its root".to_owned()),
+        RootComparison::Other => (
+            Verdict::Warn,
+            format!(
+                "the history has another root: many tasks changed while it was made, older ones were imported since, or something was changed \
+                 or cut off; {only_its_file}"
+            ),
         ),
-        RootComparison::PrunedSince => {
-            Ok("and its root can't be compared, because tasks were pruned since; pass its file with --anchor")
-        }
-        RootComparison::TooMany => {
-            Ok("and its root was not compared, because there are many tasks; --deep reads them")
-        }
-        RootComparison::OneNamespace => Ok("and its root is over all namespaces"),
-        RootComparison::Missing(missing) => Err(*missing),
+        RootComparison::CutOff => (
+            Verdict::Fail,
+            format!(
+                "the history has another root and ends before the place where the anchor was made: events were cut off, unless it was imported since; {only_its_file}. \
+                 Copy the store before you change anything"
+            ),
+        ),
+        RootComparison::PrunedSince => (
+            Verdict::Pass,
+            "its root can't be compared, because tasks were pruned since; pass its file with --anchor"
+                .to_owned(),
+        ),
+        RootComparison::TooMany => (
+            Verdict::Pass,
+            "its root was not compared, because there are many tasks; --deep reads them".to_owned(),
+        ),
+        RootComparison::OneNamespace => (Verdict::Pass, "its root is over all namespaces".to_owned()),
+        RootComparison::Missing(missing) => (
+            Verdict::Fail,
+            format!(
+                "{} that it has {} not here any more, nor pruned; {only_its_file}. Copy the store before you change anything",
+                count(*missing, "task"),
+                if *missing == 1 { "is" } else { "are" }
+            ),
+        ),
     };
-    let result = match shows {
-        Err(missing) => {
-            let words = format!(
-                "{recorded}, and {} that it has {} not here any more, nor pruned; its file says which, pass it with --anchor. Copy the \
-                 store before you change anything",
-                count(missing, "task"),
-                if missing == 1 { "is" } else { "are" }
-            );
-            CheckResult::new(name, Verdict::Fail, words).mended_by("tenure audit verify")
-        }
-        Ok(shows) if age > at::RECORDED_WARN => {
-            let words = format!("{recorded}, {shows}. Nothing shows what was cut off since");
+    let result = match verdict {
+        Verdict::Warn | Verdict::Fail => CheckResult::new(name, verdict, format!("{recorded}, and {shows}"))
+            .mended_by("tenure audit verify"),
+        Verdict::Pass if age > at::RECORDED_WARN => {
+            let words = format!("{recorded}, and {shows}. Nothing shows what was cut off since");
             CheckResult::new(name, Verdict::Warn, words).mended_by(write_anchor(facts))
         }
-        Ok(shows) => pass(name, format!("{recorded}, {shows}")),
+        Verdict::Pass => pass(name, format!("{recorded}, and {shows}")),
     };
     let at = tenure_api::instant::print(record.at);
     result.fact("recorded_at", at).fact("by", record.by.as_str()).fact("tasks", record.lines).into()
@@ -207,7 +221,10 @@ fn server(facts: &Facts) -> CheckOutcome {
     if warnings.is_empty() {
         return pass(name, "the server has no warning").into();
     }
-    let words = format!("the server warns: {}; run `tenure doctor` there", named(&warnings));
+    let words = format!(
+        "the server warns: {}; run `tenure --store STORE doctor` there, with its own store",
+        named(&warnings)
+    );
     CheckResult::new(name, Verdict::Warn, words)
         .mended_by(looking_command(facts.kind, &facts.shown))
         .fact("warnings", warnings)

@@ -25,7 +25,10 @@ fn facts(kind: StoreKind, health: StoreHealth) -> Facts {
         clock: ClockFacts { before: at(0), store: at(0), after: at(0) },
         health: Ok(health),
         namespaces: Ok(Vec::new()),
+        backup: None,
+        absent: None,
         late: Ok(LateFacts::default()),
+        cursors: Ok(Vec::new()),
         tokens: Ok(Vec::new()),
         chain: Ok(ChainFacts { tasks: 0, events: 0, findings: Vec::new(), is_all: true }),
         anchor: Ok(AnchorLook::Recorded(None)),
@@ -69,13 +72,16 @@ fn postgres(standbys: &[(&str, &str)]) -> PostgresHealth {
         fsync: "on".to_owned(),
         full_page_writes: "on".to_owned(),
         synchronous_commit: "on".to_owned(),
+        synchronous_commit_source: "default".to_owned(),
+        database: "app".to_owned(),
         synchronous_standby_names: String::new(),
         standbys: standbys.iter().map(standby).collect(),
     }
 }
 
 fn in_postgres(postgres: PostgresHealth) -> Facts {
-    facts(StoreKind::Postgres, StoreHealth { file: None, postgres: Some(postgres) })
+    let facts = facts(StoreKind::Postgres, StoreHealth { file: None, postgres: Some(postgres) });
+    Facts { shown: "postgres://ann@db:5432/app?schema=tenure".to_owned(), ..facts }
 }
 
 fn check(facts: &Facts, name: CheckName) -> CheckResult {
@@ -124,6 +130,21 @@ fn what_does_not_pass_has_a_command() {
 }
 
 #[test]
+fn a_damaged_file_proves_nothing_of_what_is_in_it() {
+    let mut broken = file();
+    broken.integrity = Integrity::Broken(vec!["row 1 missing from index".to_owned()]);
+    let facts = in_file(broken);
+    let Diagnosis { checks, skipped, .. } = diagnosis(diagnose(&facts));
+    for name in [CheckName::Chain, CheckName::Tasks, CheckName::Stale, CheckName::Quarantined] {
+        let skipped = skipped.iter().find(|one| one.name == name);
+        assert!(skipped.is_some_and(|one| one.reason.contains("proves nothing")), "{name:?}: {checks:?}");
+    }
+    // What is wrong is wrong, damaged or not, and the place is what it is.
+    assert_eq!(check(&facts, CheckName::Anchor).verdict, Verdict::Warn);
+    assert_eq!(check(&facts, CheckName::Disk).verdict, Verdict::Pass);
+}
+
+#[test]
 fn an_asynchronous_standby_warns_and_the_command_makes_commits_wait_for_it() {
     assert_eq!(verdict(&in_postgres(postgres(&[])), CheckName::Standbys), Verdict::Pass);
     assert_eq!(verdict(&in_postgres(postgres(&[("a", "sync")])), CheckName::Standbys), Verdict::Pass);
@@ -131,7 +152,66 @@ fn an_asynchronous_standby_warns_and_the_command_makes_commits_wait_for_it() {
     assert_eq!(found.verdict, Verdict::Warn);
     assert!(found.says.contains("1 of 2 standbys") && found.says.contains("(b)"), "{}", found.says);
     let command = found.mend.expect("a command");
-    assert!(command.contains(r#"FIRST 2 ("a", "b")"#), "{command}");
+    assert!(command.starts_with("psql -d postgres://ann@db:5432/app -c "), "{command}");
+    assert!(command.contains(r#"ANY 1 ("a", "b")"#), "{command}");
+    assert!(found.says.contains("While none of them is connected, every commit waits"), "{}", found.says);
+    // A name that is hidden may be that of a program that soon ends.
+    let mut hidden = postgres(&[("a", "async")]);
+    hidden.standbys[0] = Standby { name: None, sync_state: None };
+    let command = check(&in_postgres(hidden), CheckName::Standbys).mend.expect("a command");
+    assert!(command.contains("select application_name") && !command.contains("alter system"), "{command}");
+}
+
+#[test]
+fn a_command_for_several_servers_goes_to_the_one_that_takes_writes() {
+    for (shown, url) in [
+        ("postgres://ann@a:5432/app?schema=t", "postgres://ann@a:5432/app"),
+        (
+            "postgres://ann@a:1,b:2/app?schema=t",
+            "'postgres://ann@a:1,b:2/app?target_session_attrs=read-write'",
+        ),
+        (
+            "postgres://ann@/app?host=/run,b&port=1,2&schema=t",
+            "'postgres://ann@/app?host=/run,b&port=1,2&target_session_attrs=read-write'",
+        ),
+    ] {
+        let mut broken = postgres(&[]);
+        "off".clone_into(&mut broken.fsync);
+        let facts = Facts { shown: shown.to_owned(), ..in_postgres(broken) };
+        let command = check(&facts, CheckName::Fsync).mend.expect("a command");
+        assert_eq!(
+            command,
+            format!("psql -d {url} -c 'alter system set fsync = on' -c 'select pg_reload_conf()'")
+        );
+    }
+}
+
+#[test]
+fn a_commit_that_no_standby_is_waited_for_fails_and_is_reset_where_it_was_set() {
+    let judged = |value: &str, source: &str, names: &str| {
+        let mut health = postgres(&[]);
+        value.clone_into(&mut health.synchronous_commit);
+        source.clone_into(&mut health.synchronous_commit_source);
+        names.clone_into(&mut health.synchronous_standby_names);
+        let check = check(&in_postgres(health), CheckName::SynchronousCommit);
+        (check.verdict, check.mend.unwrap_or(check.says))
+    };
+    for (value, names) in [("off", ""), ("off", "a"), ("local", ""), ("remote_write", "a")] {
+        let (verdict, said) = judged(value, "user", names);
+        assert_eq!(verdict, Verdict::Pass, "{value}: {said}");
+    }
+    assert!(judged("off", "user", "").1.contains("turns it on for itself"));
+    for (source, words) in [
+        ("user", "'alter role current_user reset synchronous_commit'"),
+        ("database user", r#"'alter role current_user in database "app" reset synchronous_commit'"#),
+        ("database", r#"'alter database "app" reset synchronous_commit'"#),
+        ("client", "env -u PGOPTIONS psql -d postgres://ann@db:5432/app -c 'show synchronous_commit'"),
+        ("configuration file", "'alter system set synchronous_commit = on'"),
+    ] {
+        let (verdict, command) = judged("local", source, "a");
+        assert_eq!(verdict, Verdict::Fail, "{source}: {command}");
+        assert!(command.contains(words), "{source}: {command}");
+    }
 }
 
 /// Turns a setting off.
@@ -140,10 +220,9 @@ type SetOff = fn(&mut PostgresHealth, String);
 #[test]
 fn each_setting_that_breaks_a_promise_fails_alone() {
     let off = || "off".to_owned();
-    let sets: [(CheckName, SetOff); 3] = [
+    let sets: [(CheckName, SetOff); 2] = [
         (CheckName::Fsync, |broken, off| broken.fsync = off),
         (CheckName::FullPageWrites, |broken, off| broken.full_page_writes = off),
-        (CheckName::SynchronousCommit, |broken, off| broken.synchronous_commit = off),
     ];
     for (name, set) in sets {
         let mut broken = postgres(&[]);
@@ -151,9 +230,7 @@ fn each_setting_that_breaks_a_promise_fails_alone() {
         let found = diagnosis(diagnose(&in_postgres(broken)));
         let failed: Vec<_> = found.checks.iter().filter(|check| check.verdict == Verdict::Fail).collect();
         assert_eq!(failed.iter().map(|check| check.name).collect::<Vec<_>>(), [name]);
-        assert!(
-            failed[0].mend.as_ref().is_some_and(|command| command.starts_with("psql -c 'alter system set "))
-        );
+        assert!(failed[0].mend.as_ref().is_some_and(|command| command.contains(" -c 'alter system set ")));
     }
 }
 
@@ -217,25 +294,24 @@ fn the_record_of_an_anchor_is_judged_by_its_age_and_says_what_its_root_can_not_s
     let old = Span::from_micros(week.as_micros() + 1);
     assert_eq!(verdict(&facts_of(week, RootComparison::Same), CheckName::Anchor), Verdict::Pass);
     assert_eq!(verdict(&facts_of(old, RootComparison::Same), CheckName::Anchor), Verdict::Warn);
-    let says = |comparison| {
+    let judged = |comparison| {
         let check = check(&facts_of(Span::ZERO, comparison), CheckName::Anchor);
         (check.verdict, check.says)
     };
-    for (comparison, words) in [
-        (RootComparison::Same, "still has its root"),
-        (RootComparison::Other, "only its file tells which, pass it with --anchor"),
-        (RootComparison::PrunedSince, "tasks were pruned since"),
-        (RootComparison::TooMany, "--deep reads them"),
-        (RootComparison::OneNamespace, "over all namespaces"),
+    // However young it is.
+    for (comparison, expected, words) in [
+        (RootComparison::Same, Verdict::Pass, "still has its root"),
+        (RootComparison::Other, Verdict::Warn, "only its file tells which, pass it with --anchor"),
+        (RootComparison::CutOff, Verdict::Fail, "events were cut off"),
+        (RootComparison::PrunedSince, Verdict::Pass, "tasks were pruned since"),
+        (RootComparison::TooMany, Verdict::Pass, "--deep reads them"),
+        (RootComparison::OneNamespace, Verdict::Pass, "over all namespaces"),
+        (RootComparison::Missing(2), Verdict::Fail, "2 tasks that it has are not here any more"),
     ] {
-        let (verdict, said) = says(comparison);
-        assert_eq!(verdict, Verdict::Pass, "{said}");
+        let (verdict, said) = judged(comparison);
+        assert_eq!(verdict, expected, "{said}");
         assert!(said.contains(words), "{said}");
     }
-    // However young it is.
-    let (verdict, said) = says(RootComparison::Missing(2));
-    assert_eq!(verdict, Verdict::Fail);
-    assert!(said.contains("2 tasks that it has are not here any more"), "{said}");
     let unreadable = Facts { anchor: Err(Error::Corrupt(Failure::from("odd"))), ..in_file(file()) };
     assert_eq!(check(&unreadable, CheckName::Anchor).verdict, Verdict::Fail);
 }

@@ -33,6 +33,9 @@ pub const ENDS_WITHIN: Span = Span::from_days(1);
 /// At least this many unsuccessful ends in an hour fail, if they are at least half of all.
 pub const ENDS_FAIL: u64 = 10;
 
+/// A named cursor that was not moved, though there are events behind it that are as old: warns after that.
+pub const CURSOR_WARN: Span = Span::from_days(7);
+
 /// The write-ahead log: warns. Writers begin it anew at 16 MiB, unless a reader keeps them from it.
 pub const WAL_WARN: u64 = 256 * MIB;
 /// The write-ahead log: fails.

@@ -1,6 +1,6 @@
 //! The checks of the work: what is stale, whether recovery comes in time, what is parked, and what is too old.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tenure_api::doctor::{CheckName, CheckResult, Verdict};
 use tenure_api::instant::{print, print_seconds, rough};
@@ -9,13 +9,16 @@ use tenure_core::id::{Kind, Namespace};
 use tenure_core::task::{Overrun, State, Task};
 use tenure_core::time::{Span, Time};
 use tenure_store::overview::{Oldest, StateCount};
+use tenure_store::retention::NamedCursor;
 use tenure_store::watch::Watchers;
 
-use crate::doctor::facts::{Facts, NamespaceFacts, RecoverySettings, TaskName};
+use crate::doctor::facts::{AbsentNamespace, Facts, NamespaceFacts, RecoverySettings, TaskName};
 use crate::doctor::outcome::{
     CheckOutcome, RecoveryRun, count, in_namespace, named, pass, recover_command, skipped, unreadable,
 };
 use crate::doctor::thresholds as at;
+use crate::doctor::undo_section::append_section;
+use crate::shell::quoted;
 
 const OF_TASKS: [CheckName; 6] = [
     CheckName::Stale,
@@ -33,11 +36,12 @@ pub fn work_checks(facts: &Facts) -> Vec<CheckOutcome> {
         Err(error) => {
             let others = OF_TASKS.into_iter().chain([CheckName::Recovery]);
             let others = others.map(|name| skipped(name, "the tasks can't be read"));
-            return [unreadable(CheckName::Tasks, error, facts)].into_iter().chain(others).collect();
+            let read = [unreadable(CheckName::Tasks, error, facts), cursors(facts)];
+            return read.into_iter().chain(others).collect();
         }
     };
     vec![
-        tasks(namespaces),
+        tasks(facts, namespaces),
         stale(facts, namespaces),
         recovery(facts, namespaces),
         leases(facts, namespaces),
@@ -45,6 +49,7 @@ pub fn work_checks(facts: &Facts) -> Vec<CheckOutcome> {
         quarantined(facts, namespaces),
         oldest(facts, namespaces),
         ended_badly(namespaces),
+        cursors(facts),
     ]
 }
 
@@ -66,7 +71,7 @@ fn counts(namespaces: &[NamespaceFacts], state: State) -> impl Iterator<Item = (
 }
 
 /// How many tasks were read, so that nobody takes the rest for looked at.
-fn tasks(namespaces: &[NamespaceFacts]) -> CheckOutcome {
+fn tasks(facts: &Facts, namespaces: &[NamespaceFacts]) -> CheckOutcome {
     let read = open(namespaces).count() as u64;
     let is_cut = namespaces.iter().any(|one| one.in_flight.has_more || one.planned.has_more);
     let within = count(namespaces.len() as u64, "namespace");
@@ -78,7 +83,18 @@ fn tasks(namespaces: &[NamespaceFacts]) -> CheckOutcome {
             at::PLANNED_READ
         ),
     };
-    let result = pass(CheckName::Tasks, says).fact("namespaces", namespaces.len() as u64);
+    let result = match &facts.absent {
+        None => pass(CheckName::Tasks, says),
+        Some(AbsentNamespace { name, others }) => {
+            let others: Vec<String> = others.iter().map(Namespace::to_string).collect();
+            let words = format!(
+                "there is no namespace {name}: no task is or was in it, so nothing was checked there; the store has {}",
+                named(&others)
+            );
+            CheckResult::new(CheckName::Tasks, Verdict::Warn, words).mended_by("tenure namespace list")
+        }
+    };
+    let result = result.fact("namespaces", namespaces.len() as u64);
     result.fact("read", read).fact("is_all", !is_cut).into()
 }
 
@@ -230,35 +246,48 @@ fn leases(facts: &Facts, namespaces: &[NamespaceFacts]) -> CheckOutcome {
     result.fact("held", held).fact("unmoved", ids).into()
 }
 
-/// The kinds of undo that the task owes, or will owe with its next attempt.
-fn unsettled(task: &Task) -> impl Iterator<Item = (&Kind, Status)> {
+/// The compensations that the task owes, or will owe with its next attempt.
+fn unsettled(task: &Task) -> impl Iterator<Item = &Compensation> {
     let open = |one: &&Compensation| matches!(one.status, Status::Owed | Status::Standing);
-    task.compensations.iter().filter(open).map(|one| (&one.undo.kind, one.status))
+    task.compensations.iter().filter(open)
 }
 
 fn is_handled(kind: &Kind, watchers: &Watchers, facts: &Facts) -> bool {
     let named = match &facts.recovery {
         RecoverySettings::Unknown => false,
-        RecoverySettings::Named(kinds) => kinds.contains(kind),
+        RecoverySettings::Named { kinds, .. } => kinds.contains(kind),
     };
     named || watchers.handler_of(kind).is_some()
+}
+
+/// A kind of undo that nobody handles.
+struct UnhandledKind<'f> {
+    /// The first task that has it.
+    task: TaskName,
+    /// Whether something of it is owed.
+    is_owed: bool,
+    /// What is undone.
+    targets: BTreeSet<&'f str>,
 }
 
 fn undo_kinds(facts: &Facts, namespaces: &[NamespaceFacts]) -> CheckOutcome {
     let (name, now) = (CheckName::UndoKinds, facts.now());
     let runs = namespaces.iter().any(|one| one.overview.recovery.are_there(now));
-    let mut unhandled = BTreeMap::<&str, (Status, TaskName)>::new();
-    let mut kinds = std::collections::BTreeSet::new();
+    let (mut unhandled, mut kinds) = (BTreeMap::<&str, UnhandledKind<'_>>::new(), BTreeSet::new());
     for one in namespaces {
-        let watchers = &one.overview.recovery;
         for task in one.in_flight.tasks.iter().chain(&one.planned.tasks) {
-            for (kind, status) in unsettled(task) {
+            for open in unsettled(task) {
+                let kind = &open.undo.kind;
                 kinds.insert(kind.as_str());
-                if !is_handled(kind, watchers, facts) {
-                    let found = unhandled.entry(kind.as_str()).or_insert((status, TaskName::of(task)));
-                    if status == Status::Owed {
-                        found.0 = Status::Owed;
-                    }
+                if !is_handled(kind, &one.overview.recovery, facts) {
+                    let first = || UnhandledKind {
+                        task: TaskName::of(task),
+                        is_owed: false,
+                        targets: BTreeSet::new(),
+                    };
+                    let found = unhandled.entry(kind.as_str()).or_insert_with(first);
+                    found.is_owed |= open.status == Status::Owed;
+                    found.targets.insert(open.undo.target.as_str());
                 }
             }
         }
@@ -274,24 +303,28 @@ fn undo_kinds(facts: &Facts, namespaces: &[NamespaceFacts]) -> CheckOutcome {
         );
         return skipped(name, reason);
     }
-    let is_owed = unhandled.values().any(|(status, _)| *status == Status::Owed);
     let result = match unhandled.iter().next() {
         None => {
             pass(name, format!("{} of open tasks, and each is handled", count(kinds.len() as u64, "kind")))
         }
-        Some((first, _)) => {
+        Some((kind, first)) => {
             let told: Vec<String> =
-                unhandled.iter().map(|(kind, (_, task))| format!("{kind} (of {task})")).collect();
+                unhandled.iter().map(|(kind, found)| format!("{kind} (of {})", found.task)).collect();
+            let is_owed = unhandled.values().any(|found| found.is_owed);
             let verdict = if is_owed { Verdict::Fail } else { Verdict::Warn };
-            let words = format!(
-                "nobody handles {}: recovery would park these tasks; the command adds a section, in which you put your own \
-                 program before you restart recovery",
-                named(&told)
-            );
-            let section = format!(
-                "printf '[undo.%s]\\nrun = [\"%s\", \"{{target}}\"]\\nallow = \"[a-z0-9-]+\"\\n' {first} {first} >> tenure.toml"
-            );
-            CheckResult::new(name, verdict, words).mended_by(section)
+            let (next, command) = match &facts.recovery {
+                RecoverySettings::Named { file, .. } => (
+                    "the command adds a section to the settings file; put your own program into it, and look at the targets that it \
+                     allows, before you restart recovery",
+                    append_section(kind, first.targets.iter().copied(), file),
+                ),
+                RecoverySettings::Unknown => (
+                    "name the settings file of recovery with --config: then the next command adds a section to it",
+                    "tenure --config tenure.toml doctor".to_owned(),
+                ),
+            };
+            let words = format!("nobody handles {}: recovery would park these tasks; {next}", named(&told));
+            CheckResult::new(name, verdict, words).mended_by(command)
         }
     };
     let names: Vec<&str> = unhandled.keys().copied().collect();
@@ -407,4 +440,43 @@ fn ended_badly(namespaces: &[NamespaceFacts]) -> CheckOutcome {
         }
     };
     result.fact("unseen", unseen.len() as u64).fact("last_day", last_day).fact("last_hour", bad).into()
+}
+
+/// Named cursors of followers that are gone: nothing behind them is pruned any more.
+fn cursors(facts: &Facts) -> CheckOutcome {
+    let (name, now) = (CheckName::Cursors, facts.now());
+    let cursors = match &facts.cursors {
+        Ok(cursors) => cursors,
+        Err(error) => return unreadable(name, error, facts),
+    };
+    // A follower of a quiet namespace has nothing to move to, and one that was just started has old events before it.
+    let is_left = |one: &&NamedCursor| {
+        now.since(one.moved_at) > at::CURSOR_WARN && one.lag.is_some_and(|lag| lag > at::CURSOR_WARN)
+    };
+    let mut left: Vec<&NamedCursor> = cursors.iter().filter(is_left).collect();
+    left.sort_by_key(|one| one.moved_at);
+    let names = |one: &&NamedCursor| format!("{} of {}", one.name, one.namespace);
+    let names: Vec<String> = left.iter().map(names).collect();
+    let result = match left.first() {
+        None if cursors.is_empty() => pass(name, "there are no named cursors"),
+        None => {
+            pass(name, format!("{}, and none was left behind", count(cursors.len() as u64, "named cursor")))
+        }
+        Some(first) => {
+            let more = if first.more { " or more" } else { "" };
+            let words = format!(
+                "nobody moves {} any more ({}): {} moved {} last, {} ago, and {}{more} come after it. Nothing that it has not passed is \
+                 ever pruned. Start its follower again; if there is none any more, forget the cursor",
+                count(left.len() as u64, "named cursor"),
+                named(&names),
+                first.moved_by,
+                first.name,
+                rough(now.since(first.moved_at)),
+                count(first.behind, "event")
+            );
+            let rest = format!("events --cursor-name {} --forget", quoted(first.name.as_str()));
+            CheckResult::new(name, Verdict::Warn, words).mended_by(in_namespace(&first.namespace, &rest))
+        }
+    };
+    result.fact("cursors", cursors.len() as u64).fact("left", names).into()
 }

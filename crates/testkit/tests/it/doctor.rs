@@ -1,8 +1,12 @@
 //! Examinations of stores in PostgreSQL: its settings, and that an examination creates and takes in nothing. And what a store
 //! that was opened to read only refuses, in a file, too.
 
+use std::path::Path;
+use std::process::Command;
+
 use tenure::clock::SystemClock;
 use tenure::core::chain::Hash;
+use tenure::core::event::SweepCounts;
 use tenure::core::id::{Actor, CursorName, Epoch};
 use tenure::doctor::{CheckName, CheckResult, Diagnosis, DoctorOptions, Verdict, examine};
 use tenure::store::StoreAccess;
@@ -26,9 +30,11 @@ async fn check(url: &str, name: CheckName) -> CheckResult {
     found.unwrap_or_else(|| panic!("{name:?}: {diagnosis:?}")).clone()
 }
 
-/// The statements of a command for `psql`.
+/// The statements of a command for `psql`, which names the server.
 fn statements(command: &str) -> Vec<String> {
-    let parts = command.strip_prefix("psql -c ").expect("for psql").split(" -c ");
+    let mut parts = command.strip_prefix("psql -d ").expect("for psql").split(" -c ");
+    let url = parts.next().expect("a URL");
+    assert!(url.starts_with("postgres://") && !url.contains("schema="), "{command}");
     parts.map(|part| part.trim_matches('\'').replace("'\\''", "'")).collect()
 }
 
@@ -41,21 +47,58 @@ fn each_setting_that_breaks_a_promise_fails_until_its_command_ran() {
         Ledger::open(&url).await.expect("opens").create("t").await.expect("created");
         let superuser = CompetingConnection::superuser(&server, &schema).await;
         assert_eq!(check(&url, CheckName::Fsync).await.verdict, Verdict::Pass);
-        let settings = [
-            ("full_page_writes", CheckName::FullPageWrites),
-            ("synchronous_commit", CheckName::SynchronousCommit),
-        ];
-        for (setting, name) in settings {
-            assert_eq!(check(&url, name).await.verdict, Verdict::Pass, "{setting}");
-            superuser.does(&format!("alter system set {setting} = off")).await;
-            superuser.does("select pg_reload_conf()").await;
+        let fails_until_mended = async |name: CheckName| {
             until_asked("that it fails", async || check(&url, name).await.verdict == Verdict::Fail).await;
             let failed = check(&url, name).await;
             for statement in statements(&failed.mend.expect("a command")) {
-                superuser.does(&statement).await;
+                superuser.does(&statement.replace("current_user", "tester")).await;
             }
             until_asked("that it passes", async || check(&url, name).await.verdict == Verdict::Pass).await;
-        }
+        };
+        let reload = async || superuser.does("select pg_reload_conf()").await;
+        assert_eq!(check(&url, CheckName::FullPageWrites).await.verdict, Verdict::Pass);
+        superuser.does("alter system set full_page_writes = off").await;
+        reload().await;
+        fails_until_mended(CheckName::FullPageWrites).await;
+
+        // What is set for the role is reset there. This connection itself waits for no standby.
+        superuser.does("set synchronous_commit = local").await;
+        superuser.does("alter role tester set synchronous_commit = local").await;
+        let found = check(&url, CheckName::SynchronousCommit).await;
+        assert_eq!(
+            (found.verdict, found.facts["source"].as_str()),
+            (Verdict::Pass, Some("user")),
+            "{}",
+            found.says
+        );
+        superuser.does("alter system set synchronous_standby_names = 'nobody'").await;
+        reload().await;
+        fails_until_mended(CheckName::SynchronousCommit).await;
+    });
+}
+
+#[test]
+fn a_program_that_only_copies_the_log_is_no_standby() {
+    let Some(server) = required(Server::start(&[])) else { return };
+    block_on(async {
+        let schema = server.fresh_schema();
+        Ledger::open(&server.url(&schema)).await.expect("opens");
+        let mut superuser = CompetingConnection::superuser(&server, &schema).await;
+        let programs = "select setting from pg_config() where name = 'BINDIR'";
+        let programs: String = superuser.client().query_one(programs, &[]).await.expect("a row").get(0);
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut receiving = Command::new(Path::new(&programs).join("pg_receivewal"));
+        receiving.args(["-d", &server.superuser_url(), "-D"]).arg(folder.path());
+        let mut receiving = receiving.spawn().expect("it starts");
+        superuser.waits_until("select count(*) from pg_stat_replication where state = 'streaming'", 1).await;
+        // Only a superuser sees what it is.
+        let seen = check(&format!("{}?schema={schema}", server.superuser_url()), CheckName::Standbys).await;
+        let hidden = check(&server.url(&schema), CheckName::Standbys).await;
+        receiving.kill().and_then(|()| receiving.wait()).expect("ended");
+        assert_eq!((seen.verdict, &seen.facts["standbys"]), (Verdict::Pass, &0.into()), "{}", seen.says);
+        assert_eq!(hidden.verdict, Verdict::Warn, "{}", hidden.says);
+        let command = hidden.mend.expect("a command");
+        assert!(command.contains("select application_name"), "nobody is to wait for it: {command}");
     });
 }
 
@@ -148,4 +191,42 @@ async fn writes_nothing_when_opened_to_read_only(url: &str) {
     assert_eq!(content(&after), content(&before));
     assert!(writer.named_cursors().await.expect("read").is_empty());
     assert_eq!(store.retention().anchors(0, 10).await.expect("read"), []);
+}
+
+#[test]
+fn an_anchor_that_was_made_while_tasks_changed_still_has_its_root() {
+    let folder = tempfile::tempdir().expect("a folder");
+    block_on(compares_what_happened_meanwhile(&format!(
+        "sqlite:{}",
+        folder.path().join("tenure.db").display()
+    )));
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(compares_what_happened_meanwhile(&server.url(&server.fresh_schema())));
+}
+
+async fn compares_what_happened_meanwhile(url: &str) {
+    let ledger = Ledger::open(url).await.expect("opens");
+    for id in ["a", "b"] {
+        ledger.create(id).await.expect("created");
+    }
+    let moved = SweepCounts { planned: 1, ..SweepCounts::default() };
+    ledger.note_sweep("rec/1", moved).await.expect("noted");
+    let says = async || check(url, CheckName::Anchor).await.says;
+    let record = async |anchor| ledger.record_anchor(&anchor).await.expect("recorded");
+    record(ledger.anchor().await.expect("an anchor")).await;
+    assert!(says().await.contains("still has its root"), "also of the namespace: {}", says().await);
+    // What happened between the first page and the record may be in it or not.
+    let anchor = ledger.anchor().await.expect("an anchor");
+    ledger.create("c").await.expect("created");
+    ledger.annotate("a", "x").await.expect("noted");
+    ledger.annotate("a", "y").await.expect("noted");
+    record(anchor).await;
+    assert!(says().await.contains("still has its root"), "{}", says().await);
+    let anchor = ledger.anchor().await.expect("an anchor");
+    for _ in 0..9 {
+        ledger.annotate("a", "z").await.expect("noted");
+    }
+    record(anchor).await;
+    let many = check(url, CheckName::Anchor).await;
+    assert_eq!(many.verdict, Verdict::Warn, "{}", many.says);
 }
