@@ -296,13 +296,50 @@ async fn a_second_run_takes_only_what_is_new_and_finishes_what_was_begun() {
     // As if the program had been killed between the two commands of a row.
     let (half, _) = at_noon().await;
     let held = r#"{"id":"undone","saga_id":"saga-undone","state":"running","reason":"moved from task_sagas",
-        "lease":{"owner":"task-sagas-import","expires_at":"2026-01-31T12:00:00Z"},
+        "lease":{"owner":"task-sagas-import","expires_at":"2026-02-07T12:00:00Z"},
+        "payload":{"task_sagas":{"task_id":"undone","saga_id":"saga-undone","ended":"compensated"}},
         "compensations":[{"kind":"remove-worktree","target":"/wt/a"},{"kind":"close-pr","target":"12"}]}"#;
     let put = tenure::api::put::read_put(held, half.namespace()).expect("a record");
     half.put(put).await.expect("put");
     let (rest, _) = moved(&half, &origin.path, MoveOptions::default()).await;
     assert_eq!(rest, counts(2, 0, 0));
     assert_eq!(task(&half, "undone").await.state(), State::Compensated);
+}
+
+#[tokio::test]
+async fn a_task_that_runs_here_is_not_ended_by_a_row_that_ended_since() {
+    let origin = Origin::with(NEWER);
+    origin.row("a", "running", WORKTREE, Some(("w1", "2026-01-31T12:05:00Z")), None);
+    let (ledger, _) = at_noon().await;
+    moved(&ledger, &origin.path, MoveOptions::default()).await;
+    origin.file.execute("update task_sagas set state = 'compensated'", []).expect("changed");
+    let (again, _) = moved(&ledger, &origin.path, MoveOptions::default()).await;
+    assert_eq!(again, counts(0, 1, 0));
+    let task = task(&ledger, "a").await;
+    assert_eq!(task.lease().map(|lease| lease.owner.as_str()), Some("w1"), "{:?}", task.state());
+}
+
+#[tokio::test]
+async fn of_two_rows_with_one_id_only_the_first_moves() {
+    let origin = Origin::with(&NEWER.replace("text primary key", "text"));
+    origin
+        .row("a", "running", WORKTREE, Some(("w1", "2026-01-31T12:05:00Z")), None)
+        .row("a", "compensated", WORKTREE, None, Some("lease expired"))
+        .row("b", "planned", "[]", None, None);
+    let (ledger, _) = at_noon().await;
+    let dry = MoveOptions::default().with(|options| options.writing = Writing::DryRun);
+    let (foreseen, dry_rows) = moved(&ledger, &origin.path, dry).await;
+    let (all, rows) = moved(&ledger, &origin.path, MoveOptions::default()).await;
+    assert_eq!((foreseen, all), (counts(2, 0, 1), counts(2, 0, 1)));
+    assert_eq!(dry_rows, rows, "a dry run says what happens");
+    let RowResult::Refused(refusal) = &rows[1].result else { panic!("{:?}", rows[1]) };
+    assert_eq!(refusal.code, Code::Exists);
+    assert!(refusal.message.contains("row 1 has that id, too: `a`"), "{refusal}");
+    let first = task(&ledger, "a").await;
+    assert_eq!(first.lease().map(|lease| lease.owner.as_str()), Some("w1"), "{:?}", first.state());
+    assert_eq!(first.owed().count(), 2);
+    let (again, _) = moved(&ledger, &origin.path, MoveOptions::default()).await;
+    assert_eq!(again, counts(0, 2, 1));
 }
 
 #[tokio::test]
