@@ -31,4 +31,4 @@ mod writer_lock;
 pub use open::Synchronous;
 pub use options::SqliteOptions;
 pub use store::SqliteStore;
-pub use task_sagas::{TaskSagaRow, read_task_sagas};
+pub use task_sagas::{TaskSagaRow, TaskSagasError, read_task_sagas};

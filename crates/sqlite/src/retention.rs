@@ -94,8 +94,7 @@ fn prune(transaction: &Transaction<'_>, step: PruneStep, now: Time) -> SqliteRes
     Ok(pruned)
 }
 
-const RECORD: &str =
-    "insert into pruned (namespace, id, saga_id, number, head, state, finished_at, pruned_at, anchor) \
+const RECORD: &str = "insert into pruned (namespace, id, saga_id, number, head, state, finished_at, pruned_at, anchor) \
     values (?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 /// Records what is left of a task.

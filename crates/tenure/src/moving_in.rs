@@ -9,13 +9,13 @@ use std::path::Path;
 use tenure_core::case::Names;
 use tenure_core::command::{Command, OperatorAction, Put};
 use tenure_core::decide::{Stored, decide};
-use tenure_core::event::HandReceipt;
-use tenure_core::id::{Epoch, SagaId, Seq, TaskId, Text};
-use tenure_core::policy::OnLapse;
+use tenure_core::event::{EventData, HandReceipt};
+use tenure_core::id::{Actor, Epoch, SagaId, Seq, TaskId, Text};
+use tenure_core::policy::{OnLapse, Policy};
 use tenure_core::refusal::{Code, Refusal};
 use tenure_core::task::{State, Task, Terminal};
-use tenure_core::time::Time;
-use tenure_sqlite::{TaskSagaRow, read_task_sagas};
+use tenure_core::time::{Span, Time};
+use tenure_sqlite::{TaskSagaRow, TaskSagasError, read_task_sagas};
 use tenure_store::{Error, Filter};
 
 use crate::ledger::{Call, Ledger, Plain};
@@ -28,16 +28,50 @@ pub use self::row::Remark;
 const PAGE: u32 = 200;
 
 /// How rows are moved.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct MoveOptions {
     /// Whether anything is written.
     pub writing: Writing,
     /// What happens when the leases of open tasks lapse.
     pub on_lapse: OnLapse,
+    /// How long recovery then leaves a task to others, under [`OnLapse::Either`]. Of leases that lapsed there it counts from now.
+    pub recover_after: Option<Span>,
+    /// Which token may go on with the leases of running tasks; none: that of the owner's name.
+    pub granted_to: Option<Actor>,
 }
 
 tenure_core::with_changes!(MoveOptions);
+
+impl MoveOptions {
+    fn policy(&self) -> Policy {
+        Policy::default().with(|policy| {
+            policy.on_lapse = self.on_lapse;
+            policy.recover_after = self.recover_after;
+        })
+    }
+}
+
+/// Why a move ended early. What was moved before stays; the move can be repeated, and goes on there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MoveError {
+    /// There is no such file, or it has no such table.
+    #[error("{0}")]
+    NoTable(String),
+    /// The store did not do it, or the file can't be read now.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+impl From<TaskSagasError> for MoveError {
+    fn from(error: TaskSagasError) -> MoveError {
+        match error {
+            TaskSagasError::Missing(words) => MoveError::NoTable(words),
+            TaskSagasError::Unreadable(error) => MoveError::Store(error),
+        }
+    }
+}
 
 /// Whether anything is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -93,7 +127,8 @@ pub async fn move_task_sagas(
     file: &Path,
     options: MoveOptions,
     mut tell: impl FnMut(MovedRow),
-) -> Result<MovedCounts, Error> {
+) -> Result<MovedCounts, MoveError> {
+    options.policy().check().map_err(Error::from)?;
     let (mut after, mut counts, mut names) = (i64::MIN, MovedCounts::default(), TakenNames::default());
     loop {
         let rows = read_task_sagas(file, after, PAGE)?;
@@ -102,7 +137,7 @@ pub async fn move_task_sagas(
         let now = ledger.now().await?;
         let mut page = Vec::with_capacity(rows.len());
         for row in &rows {
-            page.push(plan(ledger, row, now, options, &mut names.tasks).await?);
+            page.push(plan(ledger, row, now, &options, &mut names.tasks).await?);
         }
         match options.writing {
             Writing::Real => write(ledger, &mut page).await?,
@@ -140,7 +175,7 @@ async fn plan(
     ledger: &Ledger,
     row: &TaskSagaRow,
     now: Time,
-    options: MoveOptions,
+    options: &MoveOptions,
     taken: &mut HashMap<TaskId, i64>,
 ) -> Result<PageStep, Error> {
     let task_id = row.task_id.clone().unwrap_or_default();
@@ -148,7 +183,7 @@ async fn plan(
         let moved = MovedRow { number: row.number, task_id: task_id.clone(), id, result, remarks };
         PageStep { moved, put: None, end: None }
     };
-    let Planned { put, end, remarks } = match row::plan(row, now, options.on_lapse) {
+    let Planned { put, end, remarks } = match row::plan(row, now, options) {
         Ok(planned) => planned,
         Err(refusal) => return Ok(step(None, RowResult::Refused(refusal), Vec::new())),
     };
@@ -165,6 +200,12 @@ async fn plan(
         let end = end.filter(|_| is_held).map(|end| (end, owed(&put)));
         return Ok(PageStep { put: Some(put), end, ..step(Some(id), RowResult::Moved(state), remarks) });
     };
+    if !came_of(ledger, &found, row).await? {
+        let words = format!(
+            "the task `{id}` did not come of this row; give the row another id, or the other task another namespace"
+        );
+        return Ok(step(Some(id), RowResult::Refused(Refusal::new(Code::Exists, words)), remarks));
+    }
     let result = match end {
         Some(end) if row::is_begun(&found) => {
             let owed = found.owed().map(|one| one.seq).collect();
@@ -181,6 +222,16 @@ async fn plan(
     Ok(step(Some(id), result, remarks))
 }
 
+/// Whether the task came of the row. Its payload says so; if that was changed since, its first event does.
+async fn came_of(ledger: &Ledger, task: &Task, row: &TaskSagaRow) -> Result<bool, Error> {
+    if row::came_of(&task.payload, row) {
+        return Ok(true);
+    }
+    let history = ledger.history(task.id.as_str(), None, 1).await?;
+    let first = history.items.first().map(|first| &first.event.what);
+    Ok(matches!(first, Some(EventData::Created(created)) if row::came_of(&created.payload, row)))
+}
+
 async fn stored(ledger: &Ledger, id: &TaskId) -> Result<Option<Task>, Error> {
     ledger.store().task(ledger.namespace().clone(), id.clone()).await
 }
@@ -188,7 +239,8 @@ async fn stored(ledger: &Ledger, id: &TaskId) -> Result<Option<Task>, Error> {
 /// Puts what is new, and then ends what this or an earlier run has put as held. A record that was refused is not ended: that would
 /// end the task that is there instead. One that was put stays its task, as ids are never free again.
 async fn write(ledger: &Ledger, page: &mut [PageStep]) -> Result<(), Error> {
-    let puts: Vec<_> = page.iter().enumerate().filter_map(|(at, step)| Some((at, step.put.clone()?))).collect();
+    let puts: Vec<_> =
+        page.iter().enumerate().filter_map(|(at, step)| Some((at, step.put.clone()?))).collect();
     let puts = puts.into_iter().map(|(at, put)| Ok((at, ledger.put(put).command()?)));
     send(ledger, page, puts.collect::<Result<_, Error>>()?).await?;
     let is_left = |step: &PageStep| matches!(step.moved.result, RowResult::Moved(_));

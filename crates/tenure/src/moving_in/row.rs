@@ -8,11 +8,13 @@ use tenure_core::chain::Hash;
 use tenure_core::command::{Create, IdOrigin, Put, PutHolder, PutUndo};
 use tenure_core::compensation::Undo;
 use tenure_core::id::{Document, Kind, LabelKey, LabelValue, Owner, Reason, SagaId, TaskId, Text};
-use tenure_core::policy::{OnLapse, Ttl};
+use tenure_core::policy::Ttl;
 use tenure_core::refusal::Refusal;
 use tenure_core::task::{Labels, State, Task, Terminal};
 use tenure_core::time::Time;
 use tenure_sqlite::TaskSagaRow;
+
+use super::MoveOptions;
 
 /// Holds a record that ended elsewhere between its two commands, if nobody knows who held it there.
 const IMPORTER: &str = "task-sagas-import";
@@ -114,29 +116,32 @@ struct CompensationJson {
     reason: Option<String>,
 }
 
-pub(super) fn plan(row: &TaskSagaRow, now: Time, on_lapse: OnLapse) -> Result<Planned, Refusal> {
+pub(super) fn plan(row: &TaskSagaRow, now: Time, options: &MoveOptions) -> Result<Planned, Refusal> {
+    if let Some(field) = row.not_utf8 {
+        return Err(Refusal::invalid(field, "must be UTF-8 text"));
+    }
     let mut remarks = Vec::new();
     let task_id = row.task_id.as_deref().filter(|id| !id.is_empty()).ok_or_else(|| missing("task_id"))?;
     let id = fitting("task_id", task_id, &mut remarks, TaskId::new)?;
     let mut put = Put::new(id.clone());
-    put.record = Create { labels: labels(row)?, payload: payload(row)?, ..Create::new(id, IdOrigin::Given) };
-    put.record.policy.on_lapse = on_lapse;
+    let payload = payload(row)?;
+    put.record = Create { payload, labels: labels(row)?, ..Create::new(id, IdOrigin::Given) };
+    put.record.policy = options.policy();
     if let Some(saga_id) = row.saga_id.as_deref().filter(|saga_id| !saga_id.is_empty()) {
         put.record.saga_id = Some(fitting("saga_id", saga_id, &mut remarks, SagaId::new)?);
     }
     put.compensations = compensations(row, &mut remarks)?;
     put.reason = Some(Reason::new(MOVED)?);
-    let expires_at = time("lease_expires_at", row.lease_expires_at.as_deref())?;
+    time("lease_expires_at", row.lease_expires_at.as_deref())?;
     time("last_heartbeat_at", row.last_heartbeat_at.as_deref())?;
-    let end = into_state(&mut put, row, expires_at, now, &mut remarks)?;
+    let end = into_state(&mut put, row, (now, options), &mut remarks)?;
     Ok(Planned { put, end, remarks })
 }
 
 fn into_state(
     put: &mut Put,
     row: &TaskSagaRow,
-    expires_at: Option<Time>,
-    now: Time,
+    (now, options): (Time, &MoveOptions),
     remarks: &mut Vec<Remark>,
 ) -> Result<Option<End>, Refusal> {
     let state = row.state.as_deref().ok_or_else(|| missing("state"))?;
@@ -146,7 +151,7 @@ fn into_state(
         Refusal::invalid("state", format_args!("must be {words}, not `{state}`"))
     })?;
     let Some(terminal) = put.state.terminal() else {
-        hold(put, row, expires_at, now, remarks)?;
+        hold(put, row, (now, options), remarks)?;
         return Ok(None);
     };
     let words = row.terminal_reason.as_deref().filter(|words| !words.is_empty());
@@ -170,7 +175,8 @@ fn into_state(
         put.state = State::Running;
         put.holder = Some(PutHolder { owner, granted_to: None, expires_at });
     } else {
-        put.terminal_reason = words.or_else(|| Some(reason.clone()).filter(|_| terminal != Terminal::Completed));
+        put.terminal_reason =
+            words.or_else(|| Some(reason.clone()).filter(|_| terminal != Terminal::Completed));
     }
     Ok(Some(End { state: terminal, reason }))
 }
@@ -189,26 +195,29 @@ fn owner(row: &TaskSagaRow, remarks: &mut Vec<Remark>) -> Result<Option<Owner>, 
 fn hold(
     put: &mut Put,
     row: &TaskSagaRow,
-    expires_at: Option<Time>,
-    now: Time,
+    (now, options): (Time, &MoveOptions),
     remarks: &mut Vec<Remark>,
 ) -> Result<(), Refusal> {
     let owner = owner(row, remarks)?;
     let latest = now + Ttl::MAX.span();
-    let until = expires_at.map(|expires_at| expires_at.min(latest));
-    if until != expires_at {
+    // So that others have the time to take it over here: what was over there long ago would be due for recovery at once.
+    let earliest = if options.recover_after.is_some() { now } else { Time::MIN };
+    let expires_at = time("lease_expires_at", row.lease_expires_at.as_deref())?;
+    let until = expires_at.map(|expires_at| expires_at.clamp(earliest, latest));
+    if expires_at > Some(latest) {
         remarks.push(Remark::LeaseShortened);
     }
+    let granted_to = options.granted_to.clone();
     put.holder = match (put.state, owner) {
         (State::Running, Some(owner)) => {
             if until.is_none() {
                 remarks.push(Remark::NoLease);
             }
-            Some(PutHolder { owner, granted_to: None, expires_at: until.unwrap_or(now) })
+            Some(PutHolder { owner, granted_to, expires_at: until.unwrap_or(now) })
         }
         (State::Running, None) => {
             remarks.push(Remark::NoLease);
-            Some(PutHolder { owner: Owner::new("unknown")?, granted_to: None, expires_at: now })
+            Some(PutHolder { owner: Owner::new("unknown")?, granted_to, expires_at: now })
         }
         (State::Dispatched, Some(owner)) => {
             Some(PutHolder { owner, granted_to: None, expires_at: until.unwrap_or(now) })
@@ -239,6 +248,16 @@ fn labels(row: &TaskSagaRow) -> Result<Labels, Refusal> {
 }
 
 fn payload(row: &TaskSagaRow) -> Result<Document, Refusal> {
+    let said = [
+        ("task_id", &row.task_id),
+        ("saga_id", &row.saga_id),
+        ("lease_owner", &row.lease_owner),
+        ("lease_expires_at", &row.lease_expires_at),
+        ("last_heartbeat_at", &row.last_heartbeat_at),
+    ];
+    for (field, text) in said {
+        Text::named(field, text.as_deref().unwrap_or_default())?;
+    }
     let ended = State::ALL.iter().find(|state| Some(state.as_str()) == row.state.as_deref());
     let said = PayloadJson {
         task_sagas: SaidJson {
@@ -271,8 +290,9 @@ fn compensations(row: &TaskSagaRow, remarks: &mut Vec<Remark>) -> Result<Vec<Put
     list.unwrap_or_default().into_iter().map(undo).collect()
 }
 
+/// The time, or the latest that there is: many programs write the end of the year 9999 for never.
 fn time(field: &'static str, text: Option<&str>) -> Result<Option<Time>, Refusal> {
-    text.filter(|text| !text.is_empty()).map(|text| instant::parse(field, text)).transpose()
+    text.filter(|text| !text.is_empty()).map(|text| instant::parse_at_most(field, text)).transpose()
 }
 
 fn missing(field: &'static str) -> Refusal {
@@ -288,6 +308,9 @@ fn fitting<T: AsRef<str>, E: Into<Refusal>>(
     new: impl Fn(String) -> Result<T, E>,
 ) -> Result<T, Refusal> {
     const LETTERS_MAX: usize = 180;
+    if name.is_empty() {
+        return Err(missing(field));
+    }
     if let Ok(fits) = new(name.to_owned()) {
         return Ok(fits);
     }

@@ -10,10 +10,10 @@ use tenure::core::compensation::Status;
 use tenure::core::refusal::Code;
 use tenure::core::task::State;
 use tenure::core::verb::Verb;
-use tenure::moving_in::{MoveOptions, MovedCounts, RowResult, move_task_sagas};
+use tenure::moving_in::{MoveError, MoveOptions, MovedCounts, RowResult, move_task_sagas};
+use tenure::recovery::Recovery;
 use tenure::store::memory::MemoryStore;
 use tenure::{Error, Ledger};
-use tenure_server::Options;
 use tenure_testkit::block_on;
 use tenure_testkit::faulty::{Fault, FaultyStore};
 use tenure_testkit::served::Served;
@@ -28,8 +28,10 @@ fn undone_there(count: u32, reason: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("sagas.db");
     let mut file = Connection::open(&path).expect("opens");
-    file.execute_batch("create table task_sagas (task_id, saga_id, state, compensations_json, terminal_reason)")
-        .expect("made");
+    file.execute_batch(
+        "create table task_sagas (task_id, saga_id, state, compensations_json, terminal_reason)",
+    )
+    .expect("made");
     let inserts = file.transaction().expect("begun");
     let undo = r#"[{"kind":"close-pr","target":"12","reason":"opened by the run"}]"#;
     for number in 0..count {
@@ -42,9 +44,12 @@ fn undone_there(count: u32, reason: &str) -> (TempDir, PathBuf) {
 
 async fn moved(ledger: &Ledger, path: &std::path::Path) -> Result<(MovedCounts, Vec<RowResult>), Error> {
     let mut results = Vec::new();
-    let counts =
-        move_task_sagas(ledger, path, MoveOptions::default(), |row| results.push(row.result)).await?;
-    Ok((counts, results))
+    let counts = move_task_sagas(ledger, path, MoveOptions::default(), |row| results.push(row.result)).await;
+    match counts {
+        Ok(counts) => Ok((counts, results)),
+        Err(MoveError::Store(error)) => Err(error),
+        Err(error) => panic!("{error}"),
+    }
 }
 
 async fn statuses(ledger: &Ledger, id: &str) -> Result<(State, Vec<Status>), Error> {
@@ -100,20 +105,20 @@ fn a_row_whose_record_was_refused_ends_no_task() {
 }
 
 #[test]
-fn a_server_that_recovers_while_rows_move_over_http_undoes_none_of_them() {
+fn recovery_undoes_nothing_of_rows_whose_ends_come_in_later_requests() {
     // So many and so large that no request takes them all.
     let (_folder, path) = undone_there(190, &"long ago ".repeat(450));
     let store = FaultyStore::over(Arc::new(MemoryStore::default()));
     let go_on = Arc::new(Notify::new());
     store.meets_times(1, Verb::Put, Fault::AnswersWhenTold(Arc::clone(&go_on)));
     let spy = HandlerSpy::that(&[Behaviour::Works]);
-    let served = Served::with(store.clone(), Options::default(), spy.on("close-pr"));
+    let recovery = Recovery::new(Ledger::with_store(store.clone())).handlers(spy.on("close-pr"));
+    let served = Served::on(store);
     block_on(async {
         let ledger = Ledger::open(&served.url).await.expect("opens");
         let (moving, watching) = (ledger.clone(), async {
             until_asked("the records are there", async || ledger.task("t0").await.is_ok()).await;
-            let looks = store.count_looks();
-            until_asked("recovery looked again", async || store.count_looks() > looks + 1).await;
+            recovery.once().await.expect("a sweep");
             go_on.notify_one();
         });
         let (moved, ()) = tokio::join!(moved(&moving, &path), watching);
