@@ -3,7 +3,9 @@
 //! A time with another offset is converted to UTC. A time without an offset is refused, because it does not say which
 //! instant it means.
 
-use jiff::fmt::temporal::{DateTimePrinter, SpanParser};
+use std::cmp::Ordering;
+
+use jiff::fmt::temporal::{DateTimePrinter, Pieces, SpanParser};
 use jiff::{SpanRelativeTo, Timestamp};
 use tenure_core::refusal::Refusal;
 use tenure_core::time::{Span, Time};
@@ -55,15 +57,60 @@ pub fn rough_left(span: Span) -> String {
 
 /// Reads an instant with an offset, whatever offset that is. What is finer than a microsecond is cut towards the past.
 pub fn parse(field: &'static str, text: &str) -> Result<Time, Refusal> {
-    let timestamp: Timestamp = text.parse().map_err(|_| {
-        Refusal::invalid(field, "an RFC 3339 time with an offset, such as 2026-01-31T12:00:00Z or …+02:00")
-    })?;
+    read(text).map_err(|error| error.of(field))
+}
+
+/// The same, and the latest instant instead of a later one: `9999-12-31T23:59:59Z` often means never.
+pub fn parse_at_most(field: &'static str, text: &str) -> Result<Time, Refusal> {
+    match read(text) {
+        Err(InstantError::TooLate) => Ok(Time::MAX),
+        read => read.map_err(|error| error.of(field)),
+    }
+}
+
+/// Why a text is no instant.
+enum InstantError {
+    Malformed,
+    TooEarly,
+    TooLate,
+}
+
+impl InstantError {
+    fn of(self, field: &'static str) -> Refusal {
+        Refusal::invalid(
+            field,
+            match self {
+                InstantError::Malformed => {
+                    "an RFC 3339 time with an offset, such as 2026-01-31T12:00:00Z or …+02:00"
+                }
+                InstantError::TooEarly | InstantError::TooLate => {
+                    "a time in the years 1 to 9999, not after 9999-12-30T22:00:00Z"
+                }
+            },
+        )
+    }
+}
+
+fn read(text: &str) -> Result<Time, InstantError> {
+    let timestamp: Timestamp = text.parse().map_err(|_| beyond(text))?;
     let micros = timestamp.as_nanosecond().div_euclid(1_000);
     let time = Time::from_micros(i64::try_from(micros).unwrap_or(i64::MAX));
-    if i128::from(time.as_micros()) == micros {
-        Ok(time)
-    } else {
-        Err(Refusal::invalid(field, "a time in the years 1 to 9999"))
+    match i128::from(time.as_micros()).cmp(&micros) {
+        Ordering::Equal => Ok(time),
+        Ordering::Less => Err(InstantError::TooLate),
+        Ordering::Greater => Err(InstantError::TooEarly),
+    }
+}
+
+/// What has the form of an instant and can't be one: in the last hours of the year 9999, some offsets would lead out of it.
+fn beyond(text: &str) -> InstantError {
+    let Ok(parts) = Pieces::parse(text) else { return InstantError::Malformed };
+    let is_whole = parts.time().is_some() && parts.offset().is_some();
+    match parts.date().year() {
+        _ if !is_whole => InstantError::Malformed,
+        9_999 => InstantError::TooLate,
+        ..=0 => InstantError::TooEarly,
+        _ => InstantError::Malformed,
     }
 }
 
@@ -150,6 +197,22 @@ mod tests {
             let refusal = parse("created_at", text).expect_err(text);
             assert_eq!(refusal.field, Some("created_at"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_beyond_the_last_one_says_so_and_can_be_taken_as_the_last() {
+        for late in ["9999-12-31T23:59:59+00:00", "9999-12-31T23:59:59.999999Z", "9999-12-30T22:00:00.5Z"] {
+            let refusal = parse("until", late).expect_err(late);
+            assert!(refusal.message.contains("not after 9999-12-30T22:00:00Z"), "{refusal}");
+            assert_eq!(parse_at_most("until", late).expect(late), Time::MAX, "{late}");
+        }
+        assert_eq!(print_seconds(Time::MAX), "9999-12-30T22:00:00Z");
+        for not in ["9999-12-31T23:59:59", "9999-12-31", "9999-13-31T23:59:59Z", "never"] {
+            let refusal = parse_at_most("until", not).expect_err(not);
+            assert!(refusal.message.contains("RFC 3339"), "{not}: {refusal}");
+        }
+        let early = parse_at_most("until", "-000001-01-01T00:00:00Z").expect_err("before the year 1");
+        assert!(early.message.contains("years 1 to 9999"), "{early}");
     }
 
     #[test]

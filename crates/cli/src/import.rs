@@ -9,9 +9,10 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 use serde::Serialize;
+use tenure::core::id::Actor;
 use tenure::core::policy::OnLapse;
 use tenure::instant::rough;
-use tenure::moving_in::Writing;
+use tenure::moving_in::{MoveOptions, Writing};
 use tenure::transfer::{ImportError, ImportReport, Importer, RefusedLine};
 use tenure_view::words::count;
 
@@ -20,7 +21,7 @@ use crate::error::CliError;
 use crate::global::OutputFormat;
 use crate::output::Output;
 use crate::progress_bar::{DonePart, ProgressBar};
-use crate::values::{ByOperator, one_of};
+use crate::values::{ByOperator, one_of, span};
 
 /// How much of the file is read at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -57,6 +58,12 @@ pub(crate) struct Import {
     #[arg(long, value_name = "ACTION", default_value = OnLapse::default().as_str(), requires = "from_task_sagas",
         value_parser = one_of(&OnLapse::ALL, OnLapse::as_str))]
     on_lapse: OnLapse,
+    /// How long recovery leaves a lapsed task to others, with --on-lapse either [default: off]
+    #[arg(long, value_name = "DURATION", requires = "from_task_sagas")]
+    recover_after: Option<String>,
+    /// The token that may go on with the leases of running tasks [default: the one with the owner's name]
+    #[arg(long, value_name = "TOKEN", requires = "from_task_sagas")]
+    granted_to: Option<String>,
     #[command(flatten)]
     who: ByOperator,
 }
@@ -71,8 +78,15 @@ impl Import {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let Some(file) = self.file else {
             let Some(origin) = self.from_task_sagas else { return Ok(()) };
-            let writing = if self.dry_run { Writing::DryRun } else { Writing::Real };
-            let refused = task_sagas::run(context, &origin, (writing, self.on_lapse), &self.who).await?;
+            let recover_after = span("recover_after", self.recover_after.as_deref())?;
+            let granted_to = self.granted_to.map(|name| Actor::named("granted_to", name)).transpose()?;
+            let options = MoveOptions::default().with(|options| {
+                options.writing = if self.dry_run { Writing::DryRun } else { Writing::Real };
+                options.on_lapse = self.on_lapse;
+                options.recover_after = recover_after;
+                options.granted_to = granted_to;
+            });
+            let refused = task_sagas::run(context, &origin, options, &self.who).await?;
             return if refused > 0 { Err(CliError::Status(REFUSED)) } else { Ok(()) };
         };
         if context.is_store_served()? {

@@ -32,4 +32,4 @@ pub use health::health_of_closed;
 pub use open::Synchronous;
 pub use options::SqliteOptions;
 pub use store::SqliteStore;
-pub use task_sagas::{TaskSagaRow, read_task_sagas};
+pub use task_sagas::{TaskSagaRow, TaskSagasError, read_task_sagas};

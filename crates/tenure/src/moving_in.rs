@@ -3,24 +3,24 @@
 
 mod row;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use tenure_core::case::Names;
-use tenure_core::command::{OperatorAction, Put};
+use tenure_core::command::{Command, OperatorAction, Put};
 use tenure_core::decide::{Stored, decide};
-use tenure_core::event::HandReceipt;
-use tenure_core::id::{Epoch, SagaId, Seq, TaskId, Text};
-use tenure_core::policy::OnLapse;
-use tenure_core::refusal::Refusal;
+use tenure_core::event::{EventData, HandReceipt};
+use tenure_core::id::{Actor, Epoch, SagaId, Seq, TaskId, Text};
+use tenure_core::policy::{OnLapse, Policy};
+use tenure_core::refusal::{Code, Refusal};
 use tenure_core::task::{State, Task, Terminal};
-use tenure_core::time::Time;
-use tenure_sqlite::{TaskSagaRow, read_task_sagas};
+use tenure_core::time::{Span, Time};
+use tenure_sqlite::{TaskSagaRow, TaskSagasError, read_task_sagas};
 use tenure_store::{Error, Filter};
 
 use crate::ledger::{Call, Ledger, Plain};
 
-use self::row::{End, IMPORTER, Planned};
+use self::row::{End, Planned};
 
 pub use self::row::Remark;
 
@@ -28,16 +28,50 @@ pub use self::row::Remark;
 const PAGE: u32 = 200;
 
 /// How rows are moved.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct MoveOptions {
     /// Whether anything is written.
     pub writing: Writing,
     /// What happens when the leases of open tasks lapse.
     pub on_lapse: OnLapse,
+    /// How long recovery then leaves a task to others, under [`OnLapse::Either`]. Of leases that lapsed there it counts from now.
+    pub recover_after: Option<Span>,
+    /// Which token may go on with the leases of running tasks; none: that of the owner's name.
+    pub granted_to: Option<Actor>,
 }
 
 tenure_core::with_changes!(MoveOptions);
+
+impl MoveOptions {
+    fn policy(&self) -> Policy {
+        Policy::default().with(|policy| {
+            policy.on_lapse = self.on_lapse;
+            policy.recover_after = self.recover_after;
+        })
+    }
+}
+
+/// Why a move ended early. What was moved before stays; the move can be repeated, and goes on there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MoveError {
+    /// There is no such file, or it has no such table.
+    #[error("{0}")]
+    NoTable(String),
+    /// The store did not do it, or the file can't be read now.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+impl From<TaskSagasError> for MoveError {
+    fn from(error: TaskSagasError) -> MoveError {
+        match error {
+            TaskSagasError::Missing(words) => MoveError::NoTable(words),
+            TaskSagasError::Unreadable(error) => MoveError::Store(error),
+        }
+    }
+}
 
 /// Whether anything is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -54,9 +88,9 @@ pub enum Writing {
 pub enum RowResult {
     /// It is a task now, or would be, in that state.
     Moved(State),
-    /// A task of that id exists already.
+    /// It became a task in an earlier run.
     Present,
-    /// It was refused, and nothing of it was written.
+    /// It was refused, and is no task.
     Refused(Refusal),
 }
 
@@ -93,8 +127,9 @@ pub async fn move_task_sagas(
     file: &Path,
     options: MoveOptions,
     mut tell: impl FnMut(MovedRow),
-) -> Result<MovedCounts, Error> {
-    let (mut after, mut counts, mut sagas) = (i64::MIN, MovedCounts::default(), HashSet::new());
+) -> Result<MovedCounts, MoveError> {
+    options.policy().check().map_err(Error::from)?;
+    let (mut after, mut counts, mut names) = (i64::MIN, MovedCounts::default(), TakenNames::default());
     loop {
         let rows = read_task_sagas(file, after, PAGE)?;
         let Some(last) = rows.last() else { return Ok(counts) };
@@ -102,11 +137,11 @@ pub async fn move_task_sagas(
         let now = ledger.now().await?;
         let mut page = Vec::with_capacity(rows.len());
         for row in &rows {
-            page.push(plan(ledger, row, now, options).await?);
+            page.push(plan(ledger, row, now, &options, &mut names.tasks).await?);
         }
         match options.writing {
             Writing::Real => write(ledger, &mut page).await?,
-            Writing::DryRun => foresee(ledger, &mut page, now, &mut sagas).await?,
+            Writing::DryRun => foresee(ledger, &mut page, now, &mut names.sagas).await?,
         }
         for step in page {
             match step.moved.result {
@@ -119,74 +154,111 @@ pub async fn move_task_sagas(
     }
 }
 
+/// The names that rows of this run have.
+#[derive(Default)]
+struct TakenNames {
+    /// Which row has that id.
+    tasks: HashMap<TaskId, i64>,
+    /// Those that a dry run would have taken.
+    sagas: HashSet<SagaId>,
+}
+
 /// A row with what is still to be done for it.
 struct PageStep {
     moved: MovedRow,
     put: Option<Put>,
-    /// How it ended, where a put alone can't say that.
-    end: Option<End>,
+    /// How it ended and what it owes then, where a put alone can't say that.
+    end: Option<(End, Vec<Seq>)>,
 }
 
 async fn plan(
     ledger: &Ledger,
     row: &TaskSagaRow,
     now: Time,
-    options: MoveOptions,
+    options: &MoveOptions,
+    taken: &mut HashMap<TaskId, i64>,
 ) -> Result<PageStep, Error> {
     let task_id = row.task_id.clone().unwrap_or_default();
-    let planned = match row::plan(row, now, options.on_lapse) {
-        Ok(planned) => planned,
-        Err(refusal) => {
-            let result = RowResult::Refused(refusal);
-            let moved = MovedRow { number: row.number, task_id, id: None, result, remarks: Vec::new() };
-            return Ok(PageStep { moved, put: None, end: None });
-        }
+    let step = |id: Option<TaskId>, result, remarks| {
+        let moved = MovedRow { number: row.number, task_id: task_id.clone(), id, result, remarks };
+        PageStep { moved, put: None, end: None }
     };
-    let Planned { put, end, remarks } = planned;
+    let Planned { put, end, remarks } = match row::plan(row, now, options) {
+        Ok(planned) => planned,
+        Err(refusal) => return Ok(step(None, RowResult::Refused(refusal), Vec::new())),
+    };
     let id = put.record.task.clone();
-    let found = stored(ledger, &id).await?;
+    if let Some(earlier) = taken.get(&id) {
+        // Not the task that the earlier row became: what this row says would end somebody else's work.
+        let words = format!("row {earlier} has that id, too: `{id}`; give each row an id of its own");
+        return Ok(step(Some(id), RowResult::Refused(Refusal::new(Code::Exists, words)), remarks));
+    }
+    taken.insert(id.clone(), row.number);
     let state = end.as_ref().map_or(put.state, |end| end.state.state());
-    let is_begun = found.as_ref().is_some_and(|task| is_ours(task) && end.is_some());
-    let result = if found.is_none() || is_begun { RowResult::Moved(state) } else { RowResult::Present };
-    let is_new = found.is_none();
-    let is_left = matches!(result, RowResult::Moved(_));
-    let moved = MovedRow { number: row.number, task_id, id: Some(id), result, remarks };
-    Ok(PageStep { moved, put: Some(put).filter(|_| is_new), end: end.filter(|_| is_left) })
+    let Some(found) = stored(ledger, &id).await? else {
+        let is_held = put.state.terminal().is_none();
+        let end = end.filter(|_| is_held).map(|end| (end, owed(&put)));
+        return Ok(PageStep { put: Some(put), end, ..step(Some(id), RowResult::Moved(state), remarks) });
+    };
+    if !came_of(ledger, &found, row).await? {
+        let words = format!(
+            "the task `{id}` did not come of this row; give the row another id, or the other task another namespace"
+        );
+        return Ok(step(Some(id), RowResult::Refused(Refusal::new(Code::Exists, words)), remarks));
+    }
+    let result = match end {
+        Some(end) if row::is_begun(&found) => {
+            let owed = found.owed().map(|one| one.seq).collect();
+            let moved = step(Some(id), RowResult::Moved(state), remarks);
+            return Ok(PageStep { end: Some((end, owed)), ..moved });
+        }
+        None if row::is_begun(&found) => {
+            let words = "an earlier run began to move it as a task that had ended, and did not say how; the row is open now: end the \
+                task by hand, or import the row when it has ended";
+            RowResult::Refused(Refusal::new(Code::WrongState, words))
+        }
+        Some(_) | None => RowResult::Present,
+    };
+    Ok(step(Some(id), result, remarks))
+}
+
+/// Whether the task came of the row. Its payload says so; if that was changed since, its first event does.
+async fn came_of(ledger: &Ledger, task: &Task, row: &TaskSagaRow) -> Result<bool, Error> {
+    if row::came_of(&task.payload, row) {
+        return Ok(true);
+    }
+    let history = ledger.history(task.id.as_str(), None, 1).await?;
+    let first = history.items.first().map(|first| &first.event.what);
+    Ok(matches!(first, Some(EventData::Created(created)) if row::came_of(&created.payload, row)))
 }
 
 async fn stored(ledger: &Ledger, id: &TaskId) -> Result<Option<Task>, Error> {
     ledger.store().task(ledger.namespace().clone(), id.clone()).await
 }
 
-/// Whether an earlier run was ended between the two commands of a record.
-fn is_ours(task: &Task) -> bool {
-    task.state() == State::Running && task.lease().is_some_and(|lease| lease.owner.as_str() == IMPORTER)
+/// Puts what is new, and then ends what this or an earlier run has put as held. A record that was refused is not ended: that would
+/// end the task that is there instead. One that was put stays its task, as ids are never free again.
+async fn write(ledger: &Ledger, page: &mut [PageStep]) -> Result<(), Error> {
+    let puts: Vec<_> =
+        page.iter().enumerate().filter_map(|(at, step)| Some((at, step.put.clone()?))).collect();
+    let puts = puts.into_iter().map(|(at, put)| Ok((at, ledger.put(put).command()?)));
+    send(ledger, page, puts.collect::<Result<_, Error>>()?).await?;
+    let is_left = |step: &PageStep| matches!(step.moved.result, RowResult::Moved(_));
+    let ends = page.iter().enumerate().filter(|(_, step)| is_left(step)).filter_map(|(at, step)| {
+        let ((end, owed), id) = (step.end.as_ref()?, step.moved.id.as_ref()?);
+        Some(ended(ledger, id, end, owed).command().map(|command| (at, command)))
+    });
+    let ends = ends.collect::<Result<_, _>>()?;
+    send(ledger, page, ends).await
 }
 
-async fn write(ledger: &Ledger, page: &mut [PageStep]) -> Result<(), Error> {
-    let mut commands = Vec::new();
-    let mut owners = Vec::new();
-    for (at, step) in page.iter().enumerate() {
-        if let Some(put) = &step.put {
-            commands.push(ledger.put(put.clone()).command()?);
-            owners.push(at);
-        }
-        if let (Some(end), Some(id)) = (&step.end, &step.moved.id) {
-            let owed = match &step.put {
-                Some(put) => owed(put),
-                None => ledger.task(id.as_str()).await?.owed().map(|one| one.seq).collect(),
-            };
-            commands.push(ended(ledger, id, end, owed).command()?);
-            owners.push(at);
-        }
-    }
-    for (at, answer) in owners.into_iter().zip(ledger.transact(commands).await) {
-        let moved = &mut page[at].moved;
+/// Sends the commands for these rows of the page.
+async fn send(ledger: &Ledger, page: &mut [PageStep], commands: Vec<(usize, Command)>) -> Result<(), Error> {
+    let (rows, commands): (Vec<_>, Vec<_>) = commands.into_iter().unzip();
+    for (at, answer) in rows.into_iter().zip(ledger.transact(commands).await) {
         match answer {
             Ok(_) => {}
-            // Its first command was refused: the second finds no task.
-            Err(Error::Refused(_)) if matches!(moved.result, RowResult::Refused(_)) => {}
-            Err(Error::Refused(refusal)) => moved.result = RowResult::Refused(refusal),
+            Err(Error::Refused(refusal)) => page[at].moved.result = RowResult::Refused(refusal),
             Err(error) => return Err(error),
         }
     }
@@ -199,14 +271,16 @@ fn owed(put: &Put) -> Vec<Seq> {
     numbered.filter(|(one, _)| !one.undo.kind.is_none()).map(|(_, number)| Seq(number)).collect()
 }
 
-/// The end of a record that owed compensations: undone elsewhere, each with a receipt, or parked with what it owes.
-fn ended(ledger: &Ledger, id: &TaskId, end: &End, owed: Vec<Seq>) -> Call<Plain> {
+/// The end of a record that was put as held: undone elsewhere, each with a receipt, or over with what it owes.
+fn ended(ledger: &Ledger, id: &TaskId, end: &End, owed: &[Seq]) -> Call<Plain> {
     let reason = end.reason.clone();
     let act = match end.state {
+        Terminal::Completed => OperatorAction::MarkCompleted { reason, result: None },
+        Terminal::Failed => OperatorAction::MarkFailed { reason, compensation: None },
         Terminal::Quarantined => OperatorAction::MarkQuarantined { reason },
-        Terminal::Completed | Terminal::Failed | Terminal::Compensated => {
+        Terminal::Compensated => {
             let receipt = |seq| Text::new("imported").map(|receipt| HandReceipt { seq, receipt });
-            let settled = owed.into_iter().filter_map(|seq| receipt(seq).ok()).collect();
+            let settled = owed.iter().filter_map(|seq| receipt(*seq).ok()).collect();
             OperatorAction::MarkCompensated { reason, waive: Vec::new(), settled }
         }
     };

@@ -260,7 +260,67 @@ fn an_import_takes_a_file_or_a_table_and_not_both() {
         let ran = world.run(wrong);
         assert_eq!(ran.status, 2, "{wrong}: {}", ran.errors);
     }
-    let missing = world.run("import --from-task-sagas nowhere.db");
-    assert_eq!(missing.status, 5);
-    assert!(missing.errors.contains("nowhere.db"), "{}", missing.errors);
+    let other = world.path("other.db");
+    rusqlite::Connection::open(&other)
+        .and_then(|file| file.execute_batch("create table t (x)"))
+        .expect("made");
+    for (file, part) in [
+        ("nowhere.db", "there is no file nowhere.db"),
+        (".", ". is a directory"),
+        (other.as_str(), "has no table `task_sagas`"),
+    ] {
+        let ran = world.run(&format!("import --from-task-sagas {file}"));
+        assert_eq!(ran.status, 2, "{file}: {}", ran.errors);
+        assert!(ran.errors.contains(part), "{part} in {}", ran.errors);
+    }
+    let sagas = with_sagas(&world);
+    let _locked = rusqlite::Connection::open(&sagas)
+        .and_then(|file| file.execute_batch("begin exclusive").map(|()| file))
+        .expect("locked");
+    let ran = world.run(&format!("import --from-task-sagas {sagas}"));
+    assert_eq!(ran.status, 5, "{}", ran.errors);
+    assert!(ran.errors.contains("database is locked"), "{}", ran.errors);
+}
+
+#[test]
+fn a_dry_run_makes_no_store() {
+    let world = Frozen::world();
+    let (sagas, new) = (with_sagas(&world), elsewhere(&world));
+    let dry = world.run(&format!("import --from-task-sagas {sagas} --dry-run {new}"));
+    assert_eq!(
+        (dry.status, dry.out.as_str()),
+        (3, "2 tasks would be moved; 0 were there already, 1 row refused\n")
+    );
+    let note = "note: there is no store at ";
+    assert!(dry.errors.contains(note) && dry.errors.contains("new.db"), "{}", dry.errors);
+    assert!(!std::path::Path::new(&world.path("new.db")).exists(), "a dry run writes nothing");
+}
+
+#[test]
+fn where_there_are_tokens_the_import_says_to_whom_leases_belong() {
+    let world = Frozen::world();
+    let sagas = with_sagas(&world);
+    let none = world.run(&format!("import --from-task-sagas {sagas} --dry-run"));
+    assert!(!none.errors.contains("granted"), "a store without tokens: {}", none.errors);
+    world.given("token create --name fleet --role worker");
+    let dry = world.run(&format!("import --from-task-sagas {sagas} --dry-run"));
+    assert!(dry.errors.contains("--granted-to names that token"), "{}", dry.errors);
+    let wrong = world.run(&format!("import --from-task-sagas {sagas} --dry-run --granted-to fleeet"));
+    assert!(wrong.errors.contains("there is no token `fleeet`"), "{}", wrong.errors);
+    let moved = world.run(&format!("import --from-task-sagas {sagas} --granted-to fleet"));
+    assert!(!moved.errors.contains("token"), "{}", moved.errors);
+    let shown = world.run("task show dead -o json").out;
+    assert!(shown.contains(r#""granted_to":"fleet""#), "{shown}");
+}
+
+#[test]
+fn recover_after_is_for_moved_tasks_that_others_may_take_over() {
+    let world = Frozen::world();
+    let sagas = with_sagas(&world);
+    let refused = world.run(&format!("import --from-task-sagas {sagas} --recover-after 5m"));
+    assert_eq!(refused.status, 3, "{}", refused.errors);
+    assert!(refused.errors.contains("policy.recover_after"), "{}", refused.errors);
+    world.run(&format!("import --from-task-sagas {sagas} --recover-after 5m --on-lapse either"));
+    let shown = world.run("task show dead -o json").json();
+    assert_eq!(shown["task"]["policy"]["recover_after"], "300s", "{shown}");
 }

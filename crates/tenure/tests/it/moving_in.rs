@@ -7,14 +7,17 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tenure::clock::ManualClock;
-use tenure::core::command::Holder;
+use tenure::core::command::{Holder, Put};
 use tenure::core::compensation::Status;
-use tenure::core::id::{Epoch, Owner};
+use tenure::core::id::{Actor, Epoch, Owner};
+use tenure::core::policy::OnLapse;
 use tenure::core::refusal::Code;
 use tenure::core::task::{Cause, State, Task};
 use tenure::core::time::Span;
 use tenure::handler::{Handlers, UndoCall};
-use tenure::moving_in::{MoveOptions, MovedCounts, MovedRow, Remark, RowResult, Writing, move_task_sagas};
+use tenure::moving_in::{
+    MoveError, MoveOptions, MovedCounts, MovedRow, Remark, RowResult, Writing, move_task_sagas,
+};
 use tenure::recovery::Recovery;
 use tenure::retention::{PruneOptions, PruneRun};
 use tenure::{Ledger, instant};
@@ -296,13 +299,50 @@ async fn a_second_run_takes_only_what_is_new_and_finishes_what_was_begun() {
     // As if the program had been killed between the two commands of a row.
     let (half, _) = at_noon().await;
     let held = r#"{"id":"undone","saga_id":"saga-undone","state":"running","reason":"moved from task_sagas",
-        "lease":{"owner":"task-sagas-import","expires_at":"2026-01-31T12:00:00Z"},
+        "lease":{"owner":"task-sagas-import","expires_at":"2026-02-07T12:00:00Z"},
+        "payload":{"task_sagas":{"task_id":"undone","saga_id":"saga-undone","ended":"compensated"}},
         "compensations":[{"kind":"remove-worktree","target":"/wt/a"},{"kind":"close-pr","target":"12"}]}"#;
     let put = tenure::api::put::read_put(held, half.namespace()).expect("a record");
     half.put(put).await.expect("put");
     let (rest, _) = moved(&half, &origin.path, MoveOptions::default()).await;
     assert_eq!(rest, counts(2, 0, 0));
     assert_eq!(task(&half, "undone").await.state(), State::Compensated);
+}
+
+#[tokio::test]
+async fn a_task_that_runs_here_is_not_ended_by_a_row_that_ended_since() {
+    let origin = Origin::with(NEWER);
+    origin.row("a", "running", WORKTREE, Some(("w1", "2026-01-31T12:05:00Z")), None);
+    let (ledger, _) = at_noon().await;
+    moved(&ledger, &origin.path, MoveOptions::default()).await;
+    origin.file.execute("update task_sagas set state = 'compensated'", []).expect("changed");
+    let (again, _) = moved(&ledger, &origin.path, MoveOptions::default()).await;
+    assert_eq!(again, counts(0, 1, 0));
+    let task = task(&ledger, "a").await;
+    assert_eq!(task.lease().map(|lease| lease.owner.as_str()), Some("w1"), "{:?}", task.state());
+}
+
+#[tokio::test]
+async fn of_two_rows_with_one_id_only_the_first_moves() {
+    let origin = Origin::with(&NEWER.replace("text primary key", "text"));
+    origin
+        .row("a", "running", WORKTREE, Some(("w1", "2026-01-31T12:05:00Z")), None)
+        .row("a", "compensated", WORKTREE, None, Some("lease expired"))
+        .row("b", "planned", "[]", None, None);
+    let (ledger, _) = at_noon().await;
+    let dry = MoveOptions::default().with(|options| options.writing = Writing::DryRun);
+    let (foreseen, dry_rows) = moved(&ledger, &origin.path, dry).await;
+    let (all, rows) = moved(&ledger, &origin.path, MoveOptions::default()).await;
+    assert_eq!((foreseen, all), (counts(2, 0, 1), counts(2, 0, 1)));
+    assert_eq!(dry_rows, rows, "a dry run says what happens");
+    let RowResult::Refused(refusal) = &rows[1].result else { panic!("{:?}", rows[1]) };
+    assert_eq!(refusal.code, Code::Exists);
+    assert!(refusal.message.contains("row 1 has that id, too: `a`"), "{refusal}");
+    let first = task(&ledger, "a").await;
+    assert_eq!(first.lease().map(|lease| lease.owner.as_str()), Some("w1"), "{:?}", first.state());
+    assert_eq!(first.owed().count(), 2);
+    let (again, _) = moved(&ledger, &origin.path, MoveOptions::default()).await;
+    assert_eq!(again, counts(0, 2, 1));
 }
 
 #[tokio::test]
@@ -334,17 +374,242 @@ async fn names_that_no_record_can_have_are_changed_and_told() {
 }
 
 #[tokio::test]
+async fn the_last_holder_is_the_one_that_the_row_names() {
+    let origin = Origin::with(NEWER);
+    let lease = Some(("host/1/agent-3", "2026-01-31T11:00:00+00:00"));
+    origin
+        .row("done", "completed", WORKTREE, lease, None)
+        .row("broken", "failed", WORKTREE, lease, Some("no such repo"))
+        .row("bare", "failed", "[]", lease, Some("no such repo"))
+        .row("undone", "compensated", WORKTREE, lease, Some("lease expired"))
+        .row("parked", "quarantined", "[]", lease, Some("undo failed"))
+        .row("nobody", "completed", WORKTREE, None, None);
+    let (ledger, _) = at_noon().await;
+    let (all, rows) = moved(&ledger, &origin.path, MoveOptions::default()).await;
+    assert_eq!(all, counts(6, 0, 0), "{rows:?}");
+    for (id, state, status) in [
+        ("done", State::Completed, Some(Status::Void)),
+        ("broken", State::Failed, Some(Status::Owed)),
+        ("bare", State::Failed, Some(Status::Void)),
+        ("undone", State::Compensated, Some(Status::Done)),
+        ("parked", State::Quarantined, None),
+    ] {
+        let task = task(&ledger, id).await;
+        let statuses: Vec<_> = task.compensations.iter().map(|one| one.status).collect();
+        assert_eq!((task.state(), statuses.first().copied()), (state, status), "{id}");
+        assert!(statuses.iter().all(|one| Some(*one) == status), "{id}: {statuses:?}");
+        let last = task.last_lease.as_ref().map(|lease| lease.owner.as_str());
+        assert_eq!(last, Some("host/1/agent-3"), "{id}");
+        let payload: serde_json::Value = serde_json::from_str(task.payload.as_str()).expect("JSON");
+        assert_eq!(payload["task_sagas"]["lease_owner"], "host/1/agent-3", "{id}");
+        assert_eq!(payload["task_sagas"]["lease_expires_at"], "2026-01-31T11:00:00+00:00", "{id}");
+    }
+    assert!(task(&ledger, "nobody").await.last_lease.is_none(), "nobody is known to have held it");
+    let (again, _) = moved(&ledger, &origin.path, MoveOptions::default()).await;
+    assert_eq!(again, counts(0, 6, 0));
+}
+
+#[tokio::test]
+async fn only_what_came_of_the_row_is_there_already() {
+    let origin = Origin::with(NEWER);
+    origin
+        .row("build-42", "running", WORKTREE, Some(("w1", "2026-01-31T12:05:00Z")), None)
+        .row("build-43", "planned", "[]", None, None);
+    let (ledger, _) = at_noon().await;
+    ledger.create("build-42").payload(serde_json::json!({})).await.expect("another task of that id");
+    for writing in [Writing::DryRun, Writing::Real] {
+        let (all, rows) =
+            moved(&ledger, &origin.path, MoveOptions::default().with(|options| options.writing = writing))
+                .await;
+        assert_eq!(all, counts(1, 0, 1));
+        let RowResult::Refused(refusal) = &rows[0].result else { panic!("{:?}", rows[0]) };
+        assert_eq!(refusal.code, Code::Exists);
+        assert!(refusal.message.contains("`build-42` did not come of this row"), "{refusal}");
+    }
+
+    // A payload may be replaced while a task is planned; its first event has what it came with.
+    let mut put = Put::of(&task(&ledger, "build-43").await);
+    put.record.payload = tenure::api::json::document("payload", "7").expect("JSON");
+    ledger.put(put).await.expect("changed");
+    let (again, _) = moved(&ledger, &origin.path, MoveOptions::default()).await;
+    assert_eq!(again, counts(0, 1, 1));
+}
+
+#[tokio::test]
+async fn leases_may_be_granted_to_a_token_and_what_lapsed_leaves_others_the_time_to_go_on() {
+    let origin = Origin::with(NEWER);
+    origin.row("dead", "running", WORKTREE, Some(("w1", "2026-01-31T11:00:00Z")), None).row(
+        "alive",
+        "running",
+        "[]",
+        Some(("w2", "2026-01-31T12:05:00Z")),
+        None,
+    );
+    let (ledger, clock) = at_noon().await;
+    let wrong = MoveOptions::default().with(|options| options.recover_after = Some(Span::from_secs(60)));
+    let refused = move_task_sagas(&ledger, &origin.path, wrong, |row| panic!("{row:?}")).await;
+    assert!(refused.expect_err("not under recover").to_string().contains("policy.recover_after"));
+    let options = MoveOptions::default().with(|options| {
+        options.on_lapse = OnLapse::Either;
+        options.recover_after = Some(Span::from_secs(600));
+        options.granted_to = Some(Actor::new("fleet").expect("a name"));
+    });
+    moved(&ledger, &origin.path, options).await;
+    for (id, until) in [("dead", "2026-01-31T12:00:00.000000Z"), ("alive", "2026-01-31T12:05:00.000000Z")] {
+        let task = task(&ledger, id).await;
+        let lease = task.lease().expect(id);
+        assert_eq!(lease.granted_to.as_str(), "fleet", "{id}");
+        assert_eq!(instant::print(lease.expires_at), until, "{id}");
+    }
+    let recovery = Recovery::new(ledger.clone());
+    clock.advance(Duration::from_secs(599));
+    recovery.once().await.expect("a sweep");
+    assert_eq!(
+        task(&ledger, "dead").await.state(),
+        State::Running,
+        "recovery leaves it to others for 10 minutes"
+    );
+    ledger.acquire("dead", "w3").await.expect("another goes on");
+}
+
+#[tokio::test]
+async fn limits_are_named_by_their_field() {
+    let origin = Origin::with(&NEWER.replace("text primary key", "text"));
+    let never = Some(("w1", "9999-12-31T23:59:59+00:00"));
+    origin
+        .row("never", "running", "[]", never, None)
+        .row("a\0b", "planned", "[]", None, None)
+        .row("no-kind", "planned", r#"[{"kind":"","target":"x"}]"#, None, None)
+        .row(&"long".repeat(2_000), "planned", "[]", None, None);
+    for bytes in ["x'fffe'", "x'fffd'"] {
+        let row = format!(
+            "insert into task_sagas (task_id, saga_id, state, compensations_json) values ({bytes}, 's', 'planned', '[]')"
+        );
+        origin.file.execute(&row, []).expect("inserted");
+    }
+    let (ledger, _) = at_noon().await;
+    let (all, rows) = moved(&ledger, &origin.path, MoveOptions::default()).await;
+    assert_eq!(all, counts(1, 0, 5), "{rows:?}");
+    assert_eq!(rows[0].remarks, [Remark::LeaseShortened]);
+    let limits: Vec<_> = rows[1..]
+        .iter()
+        .map(|row| match &row.result {
+            RowResult::Refused(refusal) => refusal.message.to_string(),
+            RowResult::Moved(_) | RowResult::Present => panic!("{row:?}"),
+        })
+        .collect();
+    for (limit, part) in limits.iter().zip([
+        "task_id: up to 4 KiB",
+        "compensations_json.kind: is required",
+        "task_id: up to 4 KiB",
+        "task_id: must be UTF-8 text",
+        "task_id: must be UTF-8 text",
+    ]) {
+        assert!(limit.starts_with(part), "{part} in {limits:?}");
+    }
+}
+
+/// What keeps a file from being read.
+async fn fault(path: &Path) -> MoveError {
+    let (ledger, _) = at_noon().await;
+    let moved = move_task_sagas(&ledger, path, MoveOptions::default(), |_| {}).await;
+    moved.expect_err("it can't be read")
+}
+
+#[tokio::test]
 async fn a_file_without_the_table_is_refused_with_its_name() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (ledger, _) = at_noon().await;
-    let missing =
-        move_task_sagas(&ledger, &folder.path().join("no.db"), MoveOptions::default(), |_| {}).await;
-    assert!(missing.expect_err("no file").to_string().contains("no.db"));
     let text = folder.path().join("notes.txt");
-    std::fs::write(&text, "not a database").expect("written");
-    let other = move_task_sagas(&ledger, &text, MoveOptions::default(), |_| {}).await;
-    assert!(other.expect_err("no database").to_string().contains("notes.txt"));
-    let empty = Origin::with("create table other (x)");
-    let none = move_task_sagas(&ledger, &empty.path, MoveOptions::default(), |_| {}).await;
-    assert!(none.expect_err("no table").to_string().contains("task_sagas"));
+    std::fs::write(&text, "not a database, and longer than the head of a page".repeat(20)).expect("written");
+    let (no_table, no_column) =
+        (Origin::with("create table other (x)"), Origin::with("create table task_sagas (x)"));
+    let missing = folder.path().join("no.db");
+    for (path, part) in [
+        (missing.as_path(), "there is no file"),
+        (folder.path(), "is a directory"),
+        (&text, "is no SQLite file: file is not a database"),
+        (&no_table.path, "no table `task_sagas`"),
+        (&no_column.path, "a column `task_id`"),
+    ] {
+        let error = fault(path).await;
+        assert!(matches!(error, MoveError::NoTable(_)), "{error:?}");
+        let (words, name) = (error.to_string(), path.display().to_string());
+        assert!(words.contains(part) && words.contains(&name), "{part} in {words}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_can_not_be_read_now_says_why() {
+    let origin = Origin::with(NEWER);
+    origin.file.execute_batch("begin exclusive").expect("locked");
+    let error = fault(&origin.path).await;
+    assert!(matches!(error, MoveError::Store(_)), "{error:?}");
+    let words = error.to_string();
+    assert!(words.contains("database is locked; another program has locked it"), "{words}");
+}
+
+#[tokio::test]
+async fn views_tables_without_row_numbers_and_names_in_capitals_are_read() {
+    let rows = "('c', 's3', 'planned', '[]'), ('a', 's1', 'planned', '[]'), ('b', 's2', 'planned', '[]')";
+    for schema in [
+        format!(
+            "create table kept (id, saga, state, undo); insert into kept values {rows};
+             create view task_sagas as select id as task_id, saga as saga_id, state, undo as compensations_json from kept"
+        ),
+        format!(
+            "create table task_sagas (task_id text primary key, saga_id, state, compensations_json) without rowid;
+             insert into task_sagas values {rows}"
+        ),
+        format!(
+            "create table Task_Sagas (Task_Id, SAGA_ID, State, Compensations_JSON); insert into Task_Sagas values {rows}"
+        ),
+    ] {
+        let origin = Origin::with(&schema);
+        // More rows than one page has.
+        let more = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 450)";
+        let table = if schema.contains("view") { "kept" } else { "task_sagas" };
+        origin
+            .file
+            .execute(&format!("{more} insert into {table} select 't' || i, 's-' || i, 'planned', '[]' from n"), [])
+            .expect("inserted");
+        let (ledger, _) = at_noon().await;
+        let (all, rows) = moved(&ledger, &origin.path, MoveOptions::default()).await;
+        assert_eq!(all, counts(453, 0, 0), "{schema}");
+        assert_eq!(task(&ledger, "c").await.saga_id.as_str(), "s3");
+        let numbers: Vec<_> = rows.iter().map(|row| row.number).collect();
+        assert_eq!(numbers, (1..=453).collect::<Vec<_>>(), "{schema}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_left_as_it_was_found() {
+    let origin = Origin::with(NEWER);
+    origin.row("a", "planned", "[]", None, None);
+    let mode: String =
+        origin.file.query_row("pragma journal_mode = wal", [], |row| row.get(0)).expect("changed");
+    assert_eq!(mode, "wal");
+    let Origin { _folder: folder, path, file } = origin;
+    file.close().expect("closed");
+    let beside = || {
+        let mut names: Vec<_> = std::fs::read_dir(folder.path())
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+            .collect();
+        names.sort();
+        names
+    };
+    let before = std::fs::read(&path).expect("read");
+    assert_eq!(beside(), ["sagas.db"]);
+    let (ledger, _) = at_noon().await;
+    let (all, _) = moved(&ledger, &path, MoveOptions::default()).await;
+    assert_eq!(all, counts(1, 0, 0));
+    assert_eq!(beside(), ["sagas.db"], "nothing is left beside it");
+    assert_eq!(std::fs::read(&path).expect("read"), before);
+    // What the other program has not written into the file yet is read, and left to it.
+    let file = Connection::open(&path).expect("opens");
+    let row = "insert into task_sagas (task_id, saga_id, state, compensations_json) values ('b', 'b', 'planned', '[]')";
+    file.execute(row, []).expect("inserted");
+    let (all, _) = moved(&ledger, &path, MoveOptions::default()).await;
+    assert_eq!(all, counts(1, 1, 0));
+    assert_eq!(std::fs::read(&path).expect("read"), before);
 }

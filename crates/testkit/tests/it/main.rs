@@ -26,6 +26,7 @@ mod lifecycle;
 mod model;
 mod moves;
 mod moves_retained;
+mod moving_in;
 mod network;
 mod origin;
 mod outages;
