@@ -36,7 +36,7 @@ const CHANGEABLE: [&str; 12] = [
 /// The members of an object, each as it stands. Numbers keep their digits that way.
 type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
-/// What is to be changed in a record. Who gives it and why may be in it, as in the body of a put, and for which revision it is.
+/// The changes of a record. Who gives it and why may be in it, as in the body of a put, and for which revision it is.
 pub struct MergePatch<'a> {
     changes: Fields<'a>,
     revision: Option<Revision>,

@@ -261,7 +261,8 @@ impl Ledger {
         })
     }
 
-    /// Marks a task compensated, by an operator. What is owed must be waived with it.
+    /// Marks a task compensated, by an operator. What is owed must be waived with it, or have a receipt. With a receipt it is refused
+    /// `leased` while somebody undoes the task.
     pub fn mark_compensated(&self, id: &str, reason: &str) -> Call<MarkingCompensated> {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);

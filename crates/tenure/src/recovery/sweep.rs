@@ -30,8 +30,7 @@ const TOGETHER: usize = 50;
 /// The pause after a sweep that did not finish, plus up to the same again at random, so that recovery processes
 /// do not stay synchronized.
 const REST: Duration = Duration::from_millis(50);
-/// The longest pause of a loop. A lease lasts at least one second, so no lease granted since the last sweep is
-/// missed.
+/// The longest pause of a loop. A lease lasts at least one second, so none granted since the last sweep is missed.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The pause after an error of the store.
 const FAILED_STORE_REST: Duration = Duration::from_secs(1);
@@ -139,8 +138,7 @@ pub(super) async fn watch(setup: &Setup, stop: StopSignal) -> Result<RecoveryRep
     while !stop.is_stopped() {
         let began = Moment::now();
         let is_time = |marked: Moment| began.since(marked) >= Span::from(RENEW_EVERY);
-        // Before each sweep after a pause: a process that was stopped for a while must know it before it
-        // reclaims.
+        // Before each sweep after a pause: a process that was stopped for a while must know before it reclaims.
         if marked.is_none_or(is_time) {
             let marking = tokio::select! {
                 marking = setup.ledger.store().watch(setup.presence()) => marking,
@@ -209,8 +207,7 @@ impl<'r> Sweeper<'r> {
         let Some(Absence { from, until }) = absence.filter(|_| absence != self.absence) else { return };
         self.absence = absence;
         let away = Duration::from(until.since(from));
-        // The absence stays recorded, so that all recovery processes see it. Only the one that ended it logs
-        // a warning.
+        // It stays recorded, so that all recovery processes see it. Only the one that ended it logs a warning.
         let is_news = |now: Time| now.since(until) <= ABSENCE_IS_NEWS;
         match self.setup.ledger.now().await.is_ok_and(is_news) {
             true => {
@@ -406,8 +403,7 @@ impl<'r> Sweeper<'r> {
             let name = (before.namespace.clone(), before.id.clone());
             match answer {
                 Ok(Answer::Task(task)) => self.take_up(name, before, *task, sent),
-                // Another recovery process was faster, or the holder came back; otherwise a later sweep finds
-                // it.
+                // Another process was faster, or the holder came back; otherwise a later sweep finds it.
                 Err(Error::Refused(refusal)) => self.refused(name, &refusal.code),
                 Err(error) => self.failed(name, &error),
                 Ok(Answer::Claimed(_) | Answer::Renewed(_) | Answer::Retried(..) | Answer::Minimal(_)) => {

@@ -114,7 +114,7 @@ fn labels_hold_from_the_takeover_until_the_task_is_undone() {
         let labels: Vec<&str> = task.labels.keys().map(|key| key.as_str()).collect();
         assert_eq!((task.state(), labels), (State::Compensated, vec!["pr"]), "the change is there");
 
-        // The next takeover goes by the labels of then.
+        // The next takeover uses the labels of then.
         world.ledger.create("u").label("issue", "168").await?;
         let by = world.taken("u", &[("lab", "a")]).await?.lease().expect("a lease").holder();
         world.ledger.relabel("u").unset("issue").await?;
