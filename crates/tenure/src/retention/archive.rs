@@ -182,7 +182,7 @@ fn foreign() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, words)
 }
 
-/// Behind so many lines something is wrong.
+/// Says what is wrong with the line behind these.
 fn changed(before: &ExportCounts, what: &str) -> io::Error {
     let words = format!(
         "line {} {what}: the archive was changed since it was written, and is left as it is; give another file, and put a copy of \

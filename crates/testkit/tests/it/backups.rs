@@ -462,15 +462,11 @@ fn a_backup_that_was_copied_to_the_place_of_a_store_becomes_one() {
         std::fs::copy(&file, place.path("put-back.db")).expect("copied");
         let put_back = place.url_of("put-back.db");
         let progress = BackupProgress::default();
-        // Others may have been given since; the copy knows nothing of them.
         let refused = raise_floor(Ledger::builder(), &put_back, &RestoreOptions::default(), &progress).await;
-        let refused = refused.expect_err("refused").to_string();
-        assert!(refused.contains("pass --epoch-floor-above"), "{refused}");
-        assert!(mark_of(&put_back).await.expect("read").is_some(), "it is a backup as before");
+        assert!(refused.expect_err("refused").to_string().contains("pass --epoch-floor-above"));
         let given = restored(&place.url_of("new.db"), &file).await.expect("restored").epoch_floor;
         let options = RestoreOptions::default().with(|options| options.floor_above = Some(given));
-        let raised = raise_floor(Ledger::builder(), &put_back, &options, &progress).await;
-        assert_eq!(raised.expect("raised").epoch_floor.0, 2 * FLOOR_STEP);
+        raise_floor(Ledger::builder(), &put_back, &options, &progress).await.expect("raised");
         assert_eq!(acquired(&existing(&put_back).await, "t", "w1").await.epoch.0, 2 * FLOOR_STEP + 1);
     });
 }
