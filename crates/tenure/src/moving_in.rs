@@ -90,7 +90,7 @@ pub enum RowResult {
     Moved(State),
     /// It became a task in an earlier run.
     Present,
-    /// It was refused, and is no task.
+    /// It was refused. A person must look, or change the row.
     Refused(Refusal),
 }
 

@@ -70,6 +70,13 @@ pub(super) async fn run(
     if runs {
         note_tokens(context, &ledger, granted_to).await?;
     }
+    if let Err(MoveError::Store(error)) = &counts
+        && error.code().is_none()
+    {
+        context
+            .out
+            .note("the import ended early; repeat the command within 7 days, and it finishes what it began");
+    }
     let counts = counts.map_err(|error| match error {
         MoveError::NoTable(words) => CliError::Usage(format!("--from-task-sagas: {words}")),
         MoveError::Store(error) => CliError::Ledger(error),

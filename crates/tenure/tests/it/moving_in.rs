@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tenure::clock::ManualClock;
 use tenure::core::command::{Holder, Put};
 use tenure::core::compensation::Status;
+use tenure::core::event::EventData;
 use tenure::core::id::{Actor, Epoch, Owner};
 use tenure::core::policy::OnLapse;
 use tenure::core::refusal::Code;
@@ -404,6 +405,13 @@ async fn the_last_holder_is_the_one_that_the_row_names() {
         assert_eq!(payload["task_sagas"]["lease_owner"], "host/1/agent-3", "{id}");
         assert_eq!(payload["task_sagas"]["lease_expires_at"], "2026-01-31T11:00:00+00:00", "{id}");
     }
+    let history = ledger.history("undone", None, 10).await.expect("a history").items;
+    let held_until = history.iter().find_map(|one| match &one.event.what {
+        EventData::Acquired(grant) => Some(instant::print(grant.expires_at)),
+        _ => None,
+    });
+    let week = "2026-02-07T12:00:00.000000Z";
+    assert_eq!(held_until.as_deref(), Some(week), "recovery can't have it before its end is said");
     assert!(task(&ledger, "nobody").await.last_lease.is_none(), "nobody is known to have held it");
     let (again, _) = moved(&ledger, &origin.path, MoveOptions::default()).await;
     assert_eq!(again, counts(0, 6, 0));
