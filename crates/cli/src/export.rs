@@ -66,10 +66,6 @@ impl Export {
 
 /// Of an output that was cut off nothing was done, also if its reader has closed the pipe: a script must not take the part for an export.
 fn cut_off(error: CliError) -> CliError {
-    match error {
-        CliError::Output(error) => {
-            CliError::Failed(format!("can't write the output: {error}; the export is not whole: repeat it"))
-        }
-        error => error,
-    }
+    let CliError::Output(error) = error else { return error };
+    CliError::Failed(format!("can't write the output: {error}; the export is not whole: repeat it"))
 }

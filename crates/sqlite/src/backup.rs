@@ -186,6 +186,7 @@ mod tests {
             if steps < 50 {
                 write(&format!("during {steps}"));
             }
+            ControlFlow::Continue(())
         })
         .expect("copied");
         assert!(steps > 1, "{steps}");
