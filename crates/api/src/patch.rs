@@ -53,7 +53,7 @@ impl<'a> MergePatch<'a> {
             ));
         }
         let changes = members.each_once().map_err(|name| given_twice(&[&name]))?;
-        each_once_below(&changes, &mut Vec::new())?;
+        each_once_below(&changes, &[])?;
         let revision = match changes.get("revision").map(|revision| revision.get()) {
             None | Some("null") => None,
             Some(number) => {
@@ -76,14 +76,13 @@ impl<'a> MergePatch<'a> {
 }
 
 /// Looks for names that are given twice in the objects of an object. Those in lists are found when the document is read.
-fn each_once_below<'a>(fields: &'a Fields<'_>, path: &mut Vec<&'a str>) -> Result<(), Refusal> {
+fn each_once_below(fields: &Fields<'_>, path: &[&str]) -> Result<(), Refusal> {
     for (name, value) in fields {
         let Ok(inner) = serde_json::from_str::<Members<'_>>(value.get()) else { continue };
-        let mut names: Vec<&str> = path.clone();
-        names.push(name);
+        let names = [path, &[name.as_str()]].concat();
         let inner =
-            inner.each_once().map_err(|twice| given_twice(&[&names, &[twice.as_str()][..]].concat()))?;
-        each_once_below(&inner, &mut names)?;
+            inner.each_once().map_err(|twice| given_twice(&[&names[..], &[twice.as_str()]].concat()))?;
+        each_once_below(&inner, &names)?;
     }
     Ok(())
 }
