@@ -79,8 +79,9 @@ impl<'a> MergePatch<'a> {
 fn each_once_below(fields: &Fields<'_>, path: &[&str]) -> Result<(), Refusal> {
     for (name, value) in fields {
         let Ok(inner) = serde_json::from_str::<Members<'_>>(value.get()) else { continue };
-        let names = [path, &[name]].concat();
-        let inner = inner.each_once().map_err(|twice| given_twice(&[&names[..], &[&twice]].concat()))?;
+        let names = [path, &[name.as_str()]].concat();
+        let inner =
+            inner.each_once().map_err(|twice| given_twice(&[&names[..], &[twice.as_str()]].concat()))?;
         each_once_below(&inner, &names)?;
     }
     Ok(())
