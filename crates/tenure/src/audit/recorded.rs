@@ -19,7 +19,7 @@ use super::newest::VerifyLimits;
 const PAGE: PageSize = PageSize { items: 256, bytes: 4 * 1024 * 1024 };
 /// How many pruned tasks are read at once.
 const PRUNED: usize = 1_000;
-/// Up to so many events may have happened while the anchor was made; of more nobody knows which of them it has.
+/// At most this many events may have happened while the anchor was made; of more nobody knows which of them it has.
 const MEANWHILE_MAX: usize = 8;
 /// How many lines are hashed at most to find out.
 const WAYS_LINES_MAX: usize = 300_000;
@@ -168,7 +168,7 @@ fn line_of_event((namespace, subject): &Name, event: &StoredEvent) -> Option<Anc
 /// Whether the lines have that root, in one of the ways in which they may have been read.
 fn has_root(all: &[Ways], root: Hash) -> bool {
     let number = all.iter().map(Vec::len).try_fold(1_usize, usize::checked_mul).unwrap_or(usize::MAX);
-    // Of so many nobody waits for the end: then only the newest lines are compared.
+    // If that takes too long, only the newest lines are compared.
     let number = if number.saturating_mul(all.len()) > WAYS_LINES_MAX { 1 } else { number };
     (0..number).any(|way| {
         let mut left = way;

@@ -129,7 +129,7 @@ async fn schema(
     })
 }
 
-/// What marks a file as a backup; none if it is a store. That it can't be read is told by whoever opens it.
+/// What marks a file as a backup; none if it is a store. That it can't be read is told when it is opened.
 fn backup_mark(kind: StoreKind, shown: &str) -> Option<BackupMark> {
     #[cfg(feature = "sqlite")]
     if kind == StoreKind::File {

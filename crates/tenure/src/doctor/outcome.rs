@@ -47,7 +47,7 @@ const OF_BACKUPS: [CheckName; 6] = [
 ];
 
 impl CheckOutcome {
-    /// The same of a backup: nobody works in it, so nothing of the work is to be mended there. A loss is a loss.
+    /// The same of a backup: nobody works in it, so nobody mends the work there. A loss is a loss.
     pub(super) fn in_backup(self) -> CheckOutcome {
         match self {
             CheckOutcome::Made(check)

@@ -202,7 +202,7 @@ fn paths(all: &[&Permissions]) -> String {
     all.iter().map(|one| quoted(&one.path.display().to_string())).collect::<Vec<_>>().join(" ")
 }
 
-/// The command that gives statements to the server that takes writes. Whoever may not do that puts another user into its URL.
+/// The command that gives statements to the server that takes writes. A user who may not do that puts another one into its URL.
 fn psql(shown: &str, statements: &[&str]) -> String {
     let url = libpq_url(shown);
     // Without it `psql` takes the first server that answers, which may be a standby.
@@ -248,7 +248,7 @@ fn synchronous_commit(postgres: &PostgresHealth, shown: &str) -> CheckOutcome {
                 "the database has it, whose owner resets it",
                 psql(shown, &[&format!("alter database {database} reset synchronous_commit")]),
             ),
-            "client" | "environment variable" | "session" => (
+            "client" | "environment variable" => (
                 "the connection asks for it: take it out of `options` in the URL, or out of PGOPTIONS. The command shows what the role has \
                  without that",
                 format!("env -u PGOPTIONS {}", psql(shown, &["show synchronous_commit"])),
