@@ -408,9 +408,9 @@ async fn the_last_holder_is_the_one_that_the_row_names() {
         assert_eq!(payload["task_sagas"]["lease_expires_at"], "2026-01-31T11:00:00+00:00", "{id}");
     }
     let history = ledger.history("undone", None, 10).await.expect("a history").items;
-    let held_until = history.iter().find_map(|one| match &one.event.what {
-        EventData::Acquired(grant) => Some(instant::print(grant.expires_at)),
-        _ => None,
+    let held_until = history.iter().find_map(|one| {
+        let EventData::Acquired(grant) = &one.event.what else { return None };
+        Some(instant::print(grant.expires_at))
     });
     let week = "2026-02-07T12:00:00.000000Z";
     assert_eq!(held_until.as_deref(), Some(week), "recovery can't have it before its end is said");
