@@ -1,6 +1,7 @@
 //! Moves the tasks of a hand-written table `task_sagas` into a ledger while its fleet goes on working. Each row is taken or refused by
 //! itself; a second run takes only what is new.
 
+mod options;
 mod row;
 
 use std::collections::{HashMap, HashSet};
@@ -10,11 +11,10 @@ use tenure_core::case::Names;
 use tenure_core::command::{Command, OperatorAction, Put};
 use tenure_core::decide::{Stored, decide};
 use tenure_core::event::{EventData, HandReceipt};
-use tenure_core::id::{Actor, Epoch, SagaId, Seq, TaskId, Text};
-use tenure_core::policy::{OnLapse, Policy};
+use tenure_core::id::{Epoch, SagaId, Seq, TaskId, Text};
 use tenure_core::refusal::{Code, Refusal};
 use tenure_core::task::{State, Task, Terminal};
-use tenure_core::time::{Span, Time};
+use tenure_core::time::Time;
 use tenure_sqlite::{TaskSagaRow, TaskSagasError, read_task_sagas};
 use tenure_store::{Error, Filter};
 
@@ -22,35 +22,11 @@ use crate::ledger::{Call, Ledger, Plain};
 
 use self::row::{End, Planned};
 
+pub use self::options::{MoveOptions, Writing};
 pub use self::row::Remark;
 
 /// Rows that are read at once, and whose commands share transactions.
 const PAGE: u32 = 200;
-
-/// How rows are moved.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct MoveOptions {
-    /// Whether anything is written.
-    pub writing: Writing,
-    /// What happens when the leases of open tasks lapse.
-    pub on_lapse: OnLapse,
-    /// How long recovery then leaves a task to others, under [`OnLapse::Either`]. Of leases that lapsed there it counts from now.
-    pub recover_after: Option<Span>,
-    /// Which token may go on with the leases of running tasks; none: that of the owner's name.
-    pub granted_to: Option<Actor>,
-}
-
-tenure_core::with_changes!(MoveOptions);
-
-impl MoveOptions {
-    fn policy(&self) -> Policy {
-        Policy::default().with(|policy| {
-            policy.on_lapse = self.on_lapse;
-            policy.recover_after = self.recover_after;
-        })
-    }
-}
 
 /// Why a move ended early. What was moved before stays; the move can be repeated, and goes on there.
 #[derive(Debug, thiserror::Error)]
@@ -71,16 +47,6 @@ impl From<TaskSagasError> for MoveError {
             TaskSagasError::Unreadable(error) => MoveError::Store(error),
         }
     }
-}
-
-/// Whether anything is written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Writing {
-    /// Rows become tasks.
-    #[default]
-    Real,
-    /// Only what would happen is told.
-    DryRun,
 }
 
 /// What became of a row.

@@ -14,7 +14,7 @@ use tenure_core::task::{Labels, State, Task, Terminal};
 use tenure_core::time::Time;
 use tenure_sqlite::TaskSagaRow;
 
-use super::MoveOptions;
+use super::options::MoveOptions;
 
 /// Holds a record that ended elsewhere between its two commands, if nobody knows who held it there.
 const IMPORTER: &str = "task-sagas-import";

@@ -5,4 +5,5 @@
 mod commands;
 mod examples;
 mod moving_in;
+mod moving_in_files;
 mod record;

@@ -106,7 +106,7 @@ fn a_row_whose_record_was_refused_ends_no_task() {
 
 #[test]
 fn recovery_undoes_nothing_of_rows_whose_ends_come_in_later_requests() {
-    // So many and so large that no request takes them all.
+    // Together their ends are larger than a request may be.
     let (_folder, path) = undone_there(190, &"long ago ".repeat(450));
     let store = FaultyStore::over(Arc::new(MemoryStore::default()));
     let go_on = Arc::new(Notify::new());
