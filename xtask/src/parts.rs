@@ -30,6 +30,7 @@ pub(crate) const PARTS: &[Part] = &[
             "ledger",
             "moves",
             "moves_retained",
+            "moving_in",
             "origin",
             "request_ids",
             "retention",

@@ -232,7 +232,7 @@ impl SqliteFile {
         Err(Error::Unavailable(
             format!(
                 "{path} is gone or empty, but {left}, a part of the same store, is there: put the file back beside it, or move {left} \
-                 away and restore a backup with `tenure restore`; nothing was created"
+                 away and restore a backup with `tenure restore FILE`; nothing was created"
             )
             .into(),
         ))

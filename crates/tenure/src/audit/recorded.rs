@@ -130,7 +130,7 @@ async fn place_of(store: &dyn Store, record: &AnchorRecord) -> Result<Place, Err
     };
     let meanwhile: Vec<_> = page.items.iter().filter(|one| one.event.at <= record.at).collect();
     // A page of large events ends early.
-    let goes_on = page.next.is_some() && meanwhile.len() == page.items.len();
+    let goes_on = page.is_cut && meanwhile.len() == page.items.len();
     if meanwhile.len() > MEANWHILE_MAX || goes_on {
         return Ok(Place::Within(None));
     }

@@ -296,11 +296,13 @@ fn standbys(postgres: &PostgresHealth, shown: &str) -> CheckOutcome {
             asynchronous.len(),
             count(postgres.standbys.len() as u64, "standby")
         );
-        let all: Option<BTreeSet<String>> = postgres.standbys.iter().map(name_of).collect();
+        let is_seen = |standby: &&Standby| standby.sync_state.is_some();
+        let seen = postgres.standbys.iter().map(|standby| Some(standby).filter(is_seen).and_then(name_of));
+        let all: Option<BTreeSet<String>> = seen.collect();
         let (next, command) = match all {
-            // A name that is only copied, and not known, could be that of a program that soon ends.
+            // Of what a role sees no more than the name, it could be a program that soon ends.
             None => (
-                "this role does not see their names; a superuser does, so put one into the URL",
+                "this role does not see what they are; a superuser does, so put one into the URL",
                 psql(shown, &["select application_name, state, sync_state from pg_stat_replication"]),
             ),
             Some(all) => {
