@@ -77,6 +77,11 @@ class Words:
     def get(self, name: str) -> str | None:
         return next(iter(self.all(name)), None)
 
+    def receipt(self, otherwise: str) -> str:
+        """A receipt, which may be empty."""
+        receipt = self.get("receipt")
+        return otherwise if receipt is None else receipt
+
     def number(self, name: str) -> int | None:
         value = self.get(name)
         return None if value is None else int(value)
@@ -259,11 +264,11 @@ class World:
             case "adopt":
                 return ledger.adopt(name, **by, **given)
             case "settle":
-                return ledger.settle(name, words.number("seq") or 0, **by, receipt=get("receipt") or "done", **given)
+                return ledger.settle(name, words.number("seq") or 0, **by, receipt=words.receipt("done"), **given)
             case "try":
                 return ledger.settle(name, words.number("seq") or 0, **by, error=get("error") or "failed", **given)
             case "settle-by-hand":
-                receipt = get("receipt") or "done"
+                receipt = words.receipt("done")
                 return ledger.settle(name, words.number("seq") or 0, receipt=receipt, reason=reason, **operator)
             case "label":
                 changes: Any = {"set": words.pairs("set") or None, "unset": words.all("unset") or None}
@@ -307,7 +312,7 @@ class World:
         """A command that waives. By the package's own method, unless a number is waived twice, which no mapping can say."""
         waivers = words.numbers("waive")
         waived = {seq: "gone" for seq in waivers}
-        receipts = {seq: "by_hand" for seq in words.numbers("done")}
+        receipts = {seq: words.receipt("by_hand") for seq in words.numbers("done")}
         if len(waived) == len(waivers):
             method = getattr(self._ledger, verb)
             return method(words.plain[1], reason=reason, waive=waived, receipts=receipts, **more, **operator)
