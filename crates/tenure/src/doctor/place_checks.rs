@@ -66,6 +66,7 @@ pub fn place_checks(facts: &Facts) -> Vec<CheckOutcome> {
 }
 
 /// The checks of a file that this process may not open.
+#[cfg(feature = "sqlite")]
 pub(super) fn closed_place_checks(file: &FileHealth) -> Vec<CheckOutcome> {
     vec![wal_size(file), disk(file), permissions(file)]
 }
