@@ -3,7 +3,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
@@ -14,6 +14,7 @@ use tenure_store::backup::{BACKUP_KEY, BackupMark};
 use tenure_store::{Error, Failure};
 
 use crate::open::{SqliteFile, Synchronous, plain_path};
+pub use crate::paths::beside;
 use crate::position::Position;
 
 /// How much is copied between two looks at the progress: 4 MiB of pages of 4 KiB.
@@ -22,11 +23,6 @@ const PAGES_OF_A_STEP: i32 = 1_024;
 pub const BESIDE: [&str; 5] = ["-wal", "-shm", "-journal", "-line", "-turn"];
 /// Those that SQLite takes for a part of the file.
 pub const PARTS: [&str; 3] = ["-wal", "-shm", "-journal"];
-
-/// The path of what is beside a file.
-pub fn beside(path: &Path, ending: &str) -> PathBuf {
-    crate::open::beside(path, ending)
-}
 
 /// What marks the file as a backup; none if it is a store, or empty.
 pub fn mark_of(path: &Path) -> Result<Option<BackupMark>, Error> {

@@ -13,6 +13,7 @@ mod namespaces;
 mod open;
 mod options;
 mod overview;
+mod paths;
 mod position;
 mod read;
 mod retention;

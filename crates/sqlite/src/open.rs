@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionB
 use tenure_store::backup::{BACKUP_KEY, BackupMark, IfMarked, is_a_backup};
 use tenure_store::{Error, Failure, SchemaState, older_schema};
 
+use crate::paths::beside;
 use crate::writer_lock::WriterLock;
 
 /// "TENU": distinguishes Tenure's files from other programs' databases.
@@ -110,13 +111,6 @@ pub(crate) fn no_store_at(path: &Path) -> Error {
 fn cannot_look(path: &Path, error: std::io::Error) -> Error {
     let words = format!("{}: {error}; check the permissions of its directory", path.display());
     Error::Unavailable(Failure::new(words, error))
-}
-
-/// The path of what is beside a file.
-pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(ending);
-    beside.into()
 }
 
 impl SqliteFile {

@@ -7,6 +7,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 use tenure_store::{Error, Failure};
 
+use crate::paths::beside;
+
 /// A row of the table, each column as text; none where it is null, or where an older file has no such column.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct TaskSagaRow {
@@ -106,12 +108,8 @@ pub fn read_task_sagas(path: &Path, after: i64, limit: u32) -> Result<Vec<TaskSa
 /// A file in write-ahead mode can't be read without two files beside it. Only a connection that may write deletes them when it
 /// closes; it would also finish what another program left in them or in a journal, so it opens only a file that has neither.
 fn flags_for(path: &Path) -> OpenFlags {
-    let is_beside = |suffix: &str| {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(suffix);
-        Path::new(&beside).exists()
-    };
-    let access = match is_beside("-wal") || is_beside("-journal") {
+    let has_beside = |ending: &str| beside(path, ending).exists();
+    let access = match has_beside("-wal") || has_beside("-journal") {
         true => OpenFlags::SQLITE_OPEN_READ_ONLY,
         false => OpenFlags::SQLITE_OPEN_READ_WRITE,
     };

@@ -6,8 +6,10 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
+
+use crate::paths::beside;
 
 /// The two lock files.
 #[derive(Debug)]
@@ -19,7 +21,7 @@ pub(crate) struct WriterLock {
 impl WriterLock {
     /// Opens the lock files beside the database, and creates them if needed.
     pub(crate) fn beside(database: &Path) -> io::Result<WriterLock> {
-        let open = |suffix| OpenOptions::new().create(true).append(true).open(with_suffix(database, suffix));
+        let open = |suffix| OpenOptions::new().create(true).append(true).open(beside(database, suffix));
         Ok(WriterLock { line: open("-line")?, turn: open("-turn")? })
     }
 
@@ -68,12 +70,6 @@ fn lock_within(file: &File, mut left: Duration) -> io::Result<Option<Duration>> 
         left = left.saturating_sub(pause);
         pause = (pause * 2).min(PAUSE_MAX);
     }
-}
-
-fn with_suffix(database: &Path, suffix: &str) -> PathBuf {
-    let mut path = database.as_os_str().to_owned();
-    path.push(suffix);
-    PathBuf::from(path)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tenure_api::wire;
 use tenure_core::id::Epoch;
 use tenure_core::time::Time;
+use tenure_sqlite::backup::beside;
 
 use crate::backup::BackupError;
 use crate::backup::part::{failed, sync_folder_of};
@@ -83,9 +84,7 @@ pub(super) fn give(
 }
 
 fn note_of(backup: &Path) -> PathBuf {
-    let mut path = backup.as_os_str().to_owned();
-    path.push(ENDING);
-    path.into()
+    beside(backup, ENDING)
 }
 
 /// Appends a line. The inner error is for the caller, whatever else was said.
