@@ -18,6 +18,16 @@ pub enum CheckOutcome {
     Skipped(SkippedCheck),
 }
 
+/// What is looked at in a backup, too: the file, and whether the history holds.
+const OF_BACKUPS: [CheckName; 6] = [
+    CheckName::Store,
+    CheckName::Schema,
+    CheckName::Integrity,
+    CheckName::Chain,
+    CheckName::Disk,
+    CheckName::Permissions,
+];
+
 impl CheckOutcome {
     /// Which check it is of.
     pub fn name(&self) -> CheckName {
@@ -34,19 +44,7 @@ impl CheckOutcome {
             CheckOutcome::Made(_) | CheckOutcome::Skipped(_) => self,
         }
     }
-}
 
-/// What is looked at in a backup, too: the file, and whether the history holds.
-const OF_BACKUPS: [CheckName; 6] = [
-    CheckName::Store,
-    CheckName::Schema,
-    CheckName::Integrity,
-    CheckName::Chain,
-    CheckName::Disk,
-    CheckName::Permissions,
-];
-
-impl CheckOutcome {
     /// The same of a backup: nobody works in it, so nobody mends the work there. A loss is a loss.
     pub(super) fn in_backup(self) -> CheckOutcome {
         match self {

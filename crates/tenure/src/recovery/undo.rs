@@ -93,12 +93,11 @@ struct Undoing<'r> {
 impl Undoing<'_> {
     /// Continues until nothing is owed any more, or it can't continue.
     async fn all(&mut self, mut task: Task) -> Result<End, Error> {
-        let (labels, payload) = (task.labels.clone(), task.payload.clone());
+        let labels = task.labels.clone();
         loop {
-            // Labels may be changed at any time. Handlers and the check of what can't be undone see those that recovery took the
-            // task over with: otherwise a change between two undos could stop it in the middle.
+            // Labels may be changed at any time, unlike the payload. Handlers and the check of what can't be undone see those that
+            // recovery took the task over with: otherwise a change between two undos could stop it in the middle.
             task.labels.clone_from(&labels);
-            task.payload.clone_from(&payload);
             if task.state() != State::Compensating {
                 return Ok((end_of(&task), None));
             }

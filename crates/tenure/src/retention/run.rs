@@ -177,11 +177,13 @@ impl PruneRun {
         let mut report = PruneReport::default();
         let mut free = Vec::with_capacity(page.items.len());
         for task in page.items {
-            match () {
+            if self.filter.keeps_owing(&task) {
                 // Also if a cursor holds it: the cursor moves on by itself, and this waits for a person.
-                () if self.filter.keeps_owing(&task) => report.kept_owing += 1,
-                () if task.held_by.is_some() => report.add_held(&task),
-                () => free.push(task),
+                report.kept_owing += 1;
+            } else if task.held_by.is_some() {
+                report.add_held(&task);
+            } else {
+                free.push(task);
             }
         }
         Ok(Some(Found { free, report }))
